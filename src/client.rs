@@ -1,0 +1,304 @@
+//! The WebSocket client that the generator and the load test share: one non-blocking socket,
+//! masked frames written into one buffer, acks and notices read on the side.
+//!
+//! It never blocks on reading, and its output is bounded by its user: look at
+//! [`Client::backlog`] before queueing more.
+
+use std::fmt;
+use std::io::{self, Cursor, Read, Write};
+use std::net::ToSocketAddrs;
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+/// Patience with connecting and with the handshake.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What went wrong, and with which daemon.
+#[derive(Debug)]
+pub struct ClientError {
+    url: String,
+    what: String,
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.url, self.what)
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+/// A `ws://` URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    text: String,
+    authority: String,
+}
+
+impl Url {
+    /// Reads `ws://host:port/path?query`; port 80 by default.
+    pub fn parse(text: &str) -> Result<Self, ClientError> {
+        let error = |what: &str| ClientError { url: text.to_owned(), what: what.to_owned() };
+        let rest = match text.split_once("://") {
+            Some(("ws", rest)) => rest,
+            Some(("wss", _)) => return Err(error("TLS is not spoken here; put a proxy in front")),
+            _ => return Err(error("expected a URL such as ws://localhost:8000/ws/ingest")),
+        };
+        let authority = rest.split(['/', '?']).next().unwrap_or("");
+        if authority.is_empty() {
+            return Err(error("the host is missing"));
+        }
+        let has_port = authority.rfind(':').is_some_and(|at| !authority[at..].contains(']'));
+        let authority = if has_port { authority.to_owned() } else { format!("{authority}:80") };
+        Ok(Self { text: text.to_owned(), authority })
+    }
+
+    /// The same with `ack=1` in the query.
+    pub fn with_acks(&self) -> Self {
+        let mut url = self.clone();
+        if !url.text.contains("ack=1") {
+            url.text.push(if url.text.contains('?') { '&' } else { '?' });
+            url.text.push_str("ack=1");
+        }
+        url
+    }
+
+    fn error(&self, what: impl fmt::Display) -> ClientError {
+        ClientError { url: self.text.clone(), what: what.to_string() }
+    }
+}
+
+/// What the daemon said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Frames 1..seq are in.
+    Ack {
+        /// Frames of this connection.
+        seq: u64,
+        /// Events applied, filtered or late.
+        accepted: u64,
+        /// Events rejected or dropped.
+        rejected: u64,
+    },
+    /// An event was rejected.
+    Error,
+    /// The daemon has stopped reading for now.
+    Backpressure,
+    /// The daemon closes the connection.
+    Closed(u16),
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Client {
+    url: Url,
+    /// For registering with a `mio::Poll`.
+    pub stream: mio::net::TcpStream,
+    out: Vec<u8>,
+    written: usize,
+    incoming: Vec<u8>,
+    masks: SmallRng,
+    /// Data frames queued since the connection was made.
+    pub frames: u64,
+}
+
+impl Client {
+    /// Connects and shakes hands, at most some seconds.
+    pub fn connect(url: &Url) -> Result<Self, ClientError> {
+        let addresses = url.authority.to_socket_addrs().map_err(|e| url.error(e))?;
+        let mut last = url.error("the host has no address");
+        for address in addresses {
+            let connected = std::net::TcpStream::connect_timeout(&address, CONNECT_TIMEOUT);
+            match connected.map_err(|e| url.error(e)).and_then(|s| Self::shake_hands(url, s)) {
+                Ok(client) => return Ok(client),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn shake_hands(url: &Url, stream: std::net::TcpStream) -> Result<Self, ClientError> {
+        let prepare = |stream: &std::net::TcpStream| {
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(CONNECT_TIMEOUT))
+        };
+        prepare(&stream).map_err(|e| url.error(e))?;
+        let (socket, _) = tungstenite::client(&url.text, stream).map_err(|e| url.error(e))?;
+        // The daemon speaks only when spoken to, so nothing is left in the socket's buffer.
+        let stream = socket.into_inner();
+        stream.set_nonblocking(true).map_err(|e| url.error(e))?;
+        Ok(Self {
+            url: url.clone(),
+            stream: mio::net::TcpStream::from_std(stream),
+            out: Vec::with_capacity(128 * 1024),
+            written: 0,
+            incoming: Vec::new(),
+            masks: SmallRng::seed_from_u64(rand::random()),
+            frames: 0,
+        })
+    }
+
+    /// Queues a message.
+    pub fn queue(&mut self, payload: &[u8]) {
+        self.frames += 1;
+        self.frame(OpCode::Data(Data::Text), payload);
+    }
+
+    fn frame(&mut self, opcode: OpCode, payload: &[u8]) {
+        let mask: [u8; 4] = self.masks.random();
+        let header = FrameHeader { opcode, mask: Some(mask), ..FrameHeader::default() };
+        // Writing into a vector cannot fail.
+        let formatted = header.format(payload.len() as u64, &mut self.out);
+        debug_assert!(formatted.is_ok());
+        let start = self.out.len();
+        self.out.extend_from_slice(payload);
+        let [a, b, c, d] = mask;
+        let eight = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+        let (words, rest) = self.out[start..].as_chunks_mut::<8>();
+        for word in words {
+            *word = (u64::from_ne_bytes(*word) ^ eight).to_ne_bytes();
+        }
+        for (byte, mask) in rest.iter_mut().zip([a, b, c, d, a, b, c]) {
+            *byte ^= mask;
+        }
+    }
+
+    /// Bytes queued and not yet taken by the kernel.
+    pub fn backlog(&self) -> usize {
+        self.out.len() - self.written
+    }
+
+    /// Writes what the socket takes; says whether everything has gone.
+    pub fn flush(&mut self) -> Result<bool, ClientError> {
+        while self.written < self.out.len() {
+            match self.stream.write(&self.out[self.written..]) {
+                Ok(n) if n > 0 => self.written += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Ok(_) => return Err(self.url.error("the connection was closed")),
+                Err(e) => return Err(self.url.error(e)),
+            }
+        }
+        self.out.clear();
+        self.written = 0;
+        Ok(true)
+    }
+
+    /// Queues a close frame.
+    pub fn close(&mut self) {
+        self.frame(OpCode::Control(Control::Close), &1000u16.to_be_bytes());
+    }
+
+    /// Reads what has come; an error once the connection has ended.
+    pub fn receive(&mut self, on: &mut dyn FnMut(Notice)) -> Result<(), ClientError> {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(self.url.error("the daemon closed the connection")),
+                Ok(n) => {
+                    self.incoming.extend_from_slice(&buffer[..n]);
+                    self.take_frames(on)?;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) => return Err(self.url.error(e)),
+            }
+        }
+    }
+
+    fn take_frames(&mut self, on: &mut dyn FnMut(Notice)) -> Result<(), ClientError> {
+        let mut at = 0;
+        loop {
+            let mut cursor = Cursor::new(&self.incoming[at..]);
+            let header = FrameHeader::parse(&mut cursor).map_err(|e| self.url.error(e))?;
+            let Some((header, len)) = header else { break };
+            let start = at + cursor.position() as usize;
+            let end = start.saturating_add(usize::try_from(len).unwrap_or(usize::MAX));
+            let Some(payload) = self.incoming.get(start..end) else {
+                break;
+            };
+            at = end;
+            match header.opcode {
+                OpCode::Data(_) => {
+                    if let Some(notice) = notice(payload) {
+                        on(notice);
+                    }
+                }
+                OpCode::Control(Control::Ping) => {
+                    let payload = payload.to_vec();
+                    self.frame(OpCode::Control(Control::Pong), &payload);
+                }
+                OpCode::Control(Control::Close) => {
+                    let code = payload.first_chunk().map_or(1005, |c| u16::from_be_bytes(*c));
+                    on(Notice::Closed(code));
+                }
+                OpCode::Control(_) => {}
+            }
+        }
+        self.incoming.drain(..at);
+        Ok(())
+    }
+}
+
+fn notice(payload: &[u8]) -> Option<Notice> {
+    let value: serde_json::Value = serde_json::from_slice(payload).ok()?;
+    let number = |name: &str| value[name].as_u64();
+    Some(match value["type"].as_str()? {
+        "ack" => {
+            Notice::Ack { seq: number("seq")?, accepted: number("accepted")?, rejected: number("rejected")? }
+        }
+        "error" => Notice::Error,
+        "backpressure" => Notice::Backpressure,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        let url = Url::parse("ws://localhost:8000/ws/ingest").unwrap();
+        assert_eq!(url.authority, "localhost:8000");
+        assert_eq!(url.with_acks().text, "ws://localhost:8000/ws/ingest?ack=1");
+        assert_eq!(url.with_acks().with_acks(), url.with_acks());
+        assert_eq!(Url::parse("ws://[::1]/x").unwrap().authority, "[::1]:80");
+        for bad in ["http://x/", "wss://x/", "ws:///x", "x"] {
+            assert!(Url::parse(bad).unwrap_err().to_string().contains(bad));
+        }
+    }
+
+    #[test]
+    fn frames_are_read_by_a_server_and_its_answers_by_us() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("ws://{}/", listener.local_addr().unwrap())).unwrap();
+        let server = std::thread::spawn(move || {
+            let mut socket = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+            for len in [0, 1, 7, 8, 13, 125, 126, 70_000] {
+                assert_eq!(socket.read().unwrap().into_data().len(), len);
+            }
+            for text in [r#"{"type":"ack","seq":8,"accepted":7,"rejected":1}"#, r#"{"type":"error"}"#, "?"] {
+                socket.send(text.into()).unwrap();
+            }
+            socket.close(None).unwrap();
+        });
+        let mut client = Client::connect(&url).unwrap();
+        for len in [0, 1, 7, 8, 13, 125, 126, 70_000] {
+            client.queue("x".repeat(len).as_bytes());
+        }
+        let mut notices = Vec::new();
+        while !notices.iter().any(|n| matches!(n, Notice::Closed(_))) {
+            client.flush().unwrap();
+            let received = client.receive(&mut |n| notices.push(n));
+            assert!(received.is_ok() || !notices.is_empty());
+        }
+        server.join().unwrap();
+        let ack = Notice::Ack { seq: 8, accepted: 7, rejected: 1 };
+        assert_eq!(notices[..2], [ack, Notice::Error]);
+    }
+}

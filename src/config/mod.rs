@@ -1,0 +1,297 @@
+//! What was typed: defaults < file < `FLUMEN_*` environment < flags.
+//!
+//! Every option stands once, in [`options::OPTIONS`]: key, bounds, default, help and where it
+//! goes. The file, the environment, the flags, the default file and the README's table all come
+//! from there. Errors are collected, all of them, each with its place and what was expected.
+
+pub mod file;
+pub mod options;
+pub mod units;
+pub mod windows;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+/// The configuration, complete and within bounds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `[ingest]`
+    pub ingest: Ingest,
+    /// `[http]`
+    pub http: Http,
+    /// `[threads]`
+    pub threads: Threads,
+    /// `[time]`
+    pub time: Time,
+    /// `[publish]`
+    pub publish: Publish,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[shutdown]`
+    pub shutdown: Shutdown,
+    /// `[[window]]`; at least one. The first is the live one.
+    pub windows: Vec<Window>,
+    /// `[[alert]]`
+    pub alerts: Vec<Alert>,
+}
+
+/// `[ingest]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ingest {
+    /// Where events come in.
+    pub listen: SocketAddr,
+    /// What to do when the pipeline is full.
+    pub overload: Overload,
+    /// Connections at most.
+    pub connections: usize,
+    /// Patience with an upgrade request.
+    pub handshake_timeout: Duration,
+}
+
+/// What to do when the pipeline is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overload {
+    /// Stop reading: clients feel TCP backpressure.
+    Block,
+    /// Count and drop.
+    Drop,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Where results are.
+    pub listen: SocketAddr,
+    /// SSE streams at most.
+    pub sse_clients: usize,
+}
+
+/// `[threads]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Threads {
+    /// Lanes; 0: chosen from the cores.
+    pub ingest: usize,
+    /// Window threads; 0: chosen from the cores.
+    pub window: usize,
+    /// Whether threads are pinned.
+    pub pin: bool,
+    /// Cores to use; empty: all that the process may use.
+    pub cores: Vec<usize>,
+    /// How idle threads wait.
+    pub idle: Idle,
+}
+
+/// How idle threads wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// They sleep and are woken.
+    Park,
+    /// They poll; only with a core for each thread.
+    Spin,
+}
+
+/// `[time]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Time {
+    /// How to read numbers in `timestamp`.
+    pub timestamp_unit: TimestampUnit,
+    /// Disorder to wait for.
+    pub watermark_delay: Duration,
+    /// How far event time may be ahead of the daemon's clock.
+    pub max_future: Duration,
+    /// Silence that counts as the passing of event time.
+    pub idle_timeout: Duration,
+}
+
+/// How to read numbers in `timestamp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampUnit {
+    /// By magnitude.
+    Auto,
+    /// Seconds.
+    Seconds,
+    /// Milliseconds.
+    Millis,
+    /// Microseconds.
+    Micros,
+    /// Nanoseconds.
+    Nanos,
+}
+
+/// `[publish]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
+    /// How often the first window is published as it fills.
+    pub live_interval: Duration,
+    /// Results kept per window.
+    pub history: usize,
+    /// Bytes that all kept results may take.
+    pub history_bytes: usize,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one WebSocket message.
+    pub message_size: usize,
+    /// Events of one message.
+    pub events_per_message: usize,
+    /// Numeric fields and dimensions of one event.
+    pub fields_per_event: usize,
+    /// Levels of nesting of one event.
+    pub nesting: usize,
+    /// Distinct event types.
+    pub event_types: usize,
+    /// Distinct names of numeric fields.
+    pub field_names: usize,
+    /// Distinct sources.
+    pub keys: usize,
+}
+
+/// `[shutdown]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// How long a drain may take.
+    pub timeout: Duration,
+}
+
+/// One `[[window]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Unique; letters, digits, `_` and `-`.
+    pub name: String,
+    /// Its kind. Sliding and session windows will be further variants.
+    pub kind: WindowKind,
+}
+
+/// The kind of a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WindowKind {
+    /// `[start, end)`, aligned to the epoch, one after the other.
+    Tumbling {
+        /// Whole milliseconds, at most 7 days.
+        size: Duration,
+    },
+}
+
+/// One `[[alert]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alert {
+    /// What it is called.
+    pub name: String,
+    /// The window whose final results it looks at.
+    pub window: String,
+    /// The numeric field.
+    pub field: String,
+    /// Of that field.
+    pub statistic: Statistic,
+    /// Fires above this ...
+    pub above: Option<f64>,
+    /// ... or below this; exactly one is given.
+    pub below: Option<f64>,
+    /// `info`, `warning` or `critical`.
+    pub level: String,
+    /// A text with `{value}` or `{value:.1}`.
+    pub message: String,
+}
+
+/// A statistic of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Statistic {
+    Count,
+    Sum,
+    Min,
+    Max,
+    Avg,
+    Std,
+    P50,
+    P95,
+    P99,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        options::defaults()
+    }
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources<'a> {
+    /// A TOML file.
+    pub file: Option<&'a Path>,
+    /// Variables whose names begin with `FLUMEN_`.
+    pub env: Vec<(String, String)>,
+    /// Flags by the key they set.
+    pub flags: Vec<(&'static str, String)>,
+}
+
+/// Everything that is wrong, a line each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Errors(pub Vec<String>);
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Errors {}
+
+/// `FLUMEN_*` variables that are not options.
+const OTHER_VARIABLES: &[&str] = &["FLUMEN_CONFIG", "FLUMEN_LOG", "FLUMEN_LOG_FORMAT"];
+
+/// Puts the layers together.
+pub fn load(sources: &Sources<'_>) -> Result<Config, Errors> {
+    let mut config = Config::default();
+    let mut errors = Errors::default();
+    if let Some(path) = sources.file {
+        match std::fs::read_to_string(path) {
+            Ok(text) => file::apply(&mut config, &path.display().to_string(), &text, &mut errors),
+            Err(error) => errors.0.push(format!("{}: {error}", path.display())),
+        }
+    }
+    for (name, value) in &sources.env {
+        if OTHER_VARIABLES.contains(&name.as_str()) {
+            continue;
+        }
+        match options::by_variable(name) {
+            Some(option) => {
+                if let Err(expected) = option.set_text(&mut config, value) {
+                    let key = option.key;
+                    errors.0.push(format!("{name}={value}: {key}: expected {expected}"));
+                }
+            }
+            None => {
+                let known = options::OPTIONS.iter().map(options::Opt::variable);
+                let hint = hint(name, known);
+                errors.0.push(format!("{name}: unknown variable{hint}"));
+            }
+        }
+    }
+    for (key, value) in &sources.flags {
+        let flag = key.replace('.', "-");
+        match options::by_key(key).map(|option| option.set_text(&mut config, value)) {
+            Some(Ok(())) => {}
+            Some(Err(expected)) => errors.0.push(format!("--{flag}={value}: {key}: expected {expected}")),
+            None => errors.0.push(format!("--{flag}: no such option")),
+        }
+    }
+    if errors.0.is_empty() { Ok(config) } else { Err(errors) }
+}
+
+/// `; did you mean "..."?` for the nearest of the known names, if one is near.
+fn hint(name: &str, known: impl Iterator<Item = impl AsRef<str>>) -> String {
+    known
+        .map(|known| (strsim::damerau_levenshtein(name, known.as_ref()), known))
+        .min_by_key(|&(distance, _)| distance)
+        .filter(|&(distance, _)| distance <= 2.max(name.len() / 3))
+        .map(|(_, known)| format!("; did you mean {:?}?", known.as_ref()))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

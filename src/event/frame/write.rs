@@ -1,0 +1,45 @@
+//! The frames a server sends: whole, unmasked, appended to the connection's output.
+
+use super::MAX_CONTROL;
+
+const FIN: u8 = 0x80;
+const TEXT: u8 = 0x1;
+const CLOSE: u8 = 0x8;
+const PONG: u8 = 0xA;
+
+/// Appends a text message; `text` is UTF-8 (the reader's tests rely on it, this does not check it).
+pub fn write_text(out: &mut Vec<u8>, text: &[u8]) {
+    write(out, TEXT, text);
+}
+
+/// Appends the answer to a ping, with the ping's payload. What is over 125 bytes is cut: no ping
+/// carries more.
+pub fn write_pong(out: &mut Vec<u8>, payload: &[u8]) {
+    write(out, PONG, &payload[..payload.len().min(MAX_CONTROL)]);
+}
+
+/// Appends a close frame. `reason` is cut to 123 bytes, at a character.
+pub fn write_close(out: &mut Vec<u8>, code: u16, reason: &str) {
+    let mut len = reason.len().min(MAX_CONTROL - 2);
+    while !reason.is_char_boundary(len) {
+        len -= 1;
+    }
+    let mut payload = [0; MAX_CONTROL];
+    payload[..2].copy_from_slice(&code.to_be_bytes());
+    payload[2..2 + len].copy_from_slice(&reason.as_bytes()[..len]);
+    write(out, CLOSE, &payload[..2 + len]);
+}
+
+fn write(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
+    out.push(FIN | opcode);
+    if payload.len() <= MAX_CONTROL {
+        out.push(payload.len() as u8);
+    } else if let Ok(len) = u16::try_from(payload.len()) {
+        out.push(126);
+        out.extend_from_slice(&len.to_be_bytes());
+    } else {
+        out.push(127);
+        out.extend_from_slice(&(payload.len() as u64).to_be_bytes());
+    }
+    out.extend_from_slice(payload);
+}

@@ -1,0 +1,293 @@
+//! One event, taken apart; reused from event to event, so that nothing is allocated once its
+//! buffers have grown.
+
+use super::time::{self, TimestampUnit};
+use super::{Limits, MAX_KIND, MAX_NAME, MAX_SOURCE, Reject, Rejection, quote};
+
+/// A piece of [`Scratch::text`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// Which member a field or dimension came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    Data,
+    Metadata,
+}
+
+/// What a required string member turned out to be; a later member of the name replaces it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Text {
+    #[default]
+    Missing,
+    TooLong,
+    Good,
+}
+
+/// What `timestamp` turned out to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Stamp {
+    #[default]
+    Absent,
+    Bad,
+    At(i64),
+}
+
+/// One event.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    source: String,
+    source_is: Text,
+    kind: String,
+    kind_is: Text,
+    id: String,
+    has_id: bool,
+    stamp: Stamp,
+    has_data: bool,
+    /// Names and strings, one after the other.
+    text: String,
+    fields: Vec<(Span, f64)>,
+    dims: Vec<(Span, Span, Section)>,
+    /// The flattened name being built, without `data.`; with `metadata.`.
+    pub(super) path: String,
+    /// The first thing wrong inside `data` or `metadata`.
+    wrong: Option<Rejection>,
+}
+
+impl Scratch {
+    /// `source`.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// `type`.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// `id`, if it was a string of at most 256 bytes.
+    pub fn id(&self) -> Option<&str> {
+        self.has_id.then_some(&*self.id)
+    }
+
+    /// Event time, microseconds since the Unix epoch; `None`: arrival time is to be taken.
+    pub fn time_us(&self) -> Option<i64> {
+        match self.stamp {
+            Stamp::At(us) => Some(us),
+            Stamp::Absent | Stamp::Bad => None,
+        }
+    }
+
+    /// Numeric fields of `data` by flattened name.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, f64)> + Clone {
+        self.fields.iter().map(|&(name, value)| (self.get(name), value))
+    }
+
+    /// One numeric field.
+    pub fn field(&self, name: &str) -> Option<f64> {
+        self.fields().find(|&(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    /// Strings by flattened name, without `data.` for those of `data`, with `metadata.` for
+    /// those of `metadata`.
+    pub fn dims(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        self.dims.iter().map(|&(name, value, _)| (self.get(name), self.get(value)))
+    }
+
+    fn get(&self, span: Span) -> &str {
+        // Spans are made by `keep` only, on character boundaries.
+        self.text.get(span.start as usize..span.end as usize).unwrap_or("")
+    }
+
+    fn keep(text: &mut String, piece: &str) -> Span {
+        let start = text.len() as u32;
+        text.push_str(piece);
+        Span { start, end: text.len() as u32 }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.source_is = Text::Missing;
+        self.kind_is = Text::Missing;
+        self.has_id = false;
+        self.stamp = Stamp::Absent;
+        self.has_data = false;
+        self.text.clear();
+        self.fields.clear();
+        self.dims.clear();
+        self.path.clear();
+        self.wrong = None;
+    }
+
+    /// Replaces `source`; `None`: it was not a string.
+    pub(super) fn set_source(&mut self, value: Option<&str>) {
+        self.source_is = set(&mut self.source, value, MAX_SOURCE);
+    }
+
+    /// Replaces `type`.
+    pub(super) fn set_kind(&mut self, value: Option<&str>) {
+        self.kind_is = set(&mut self.kind, value, MAX_KIND);
+    }
+
+    /// Replaces `id`.
+    pub(super) fn set_id(&mut self, value: Option<&str>) {
+        self.has_id = set(&mut self.id, value, MAX_NAME) == Text::Good;
+    }
+
+    pub(super) fn no_timestamp(&mut self) {
+        self.stamp = Stamp::Absent;
+    }
+
+    pub(super) fn bad_timestamp(&mut self) {
+        self.stamp = Stamp::Bad;
+    }
+
+    pub(super) fn timestamp_us(&mut self, us: Option<i64>) {
+        self.stamp = us.map_or(Stamp::Bad, Stamp::At);
+    }
+
+    pub(super) fn timestamp_int(&mut self, value: i128, unit: TimestampUnit) {
+        self.timestamp_us(time::from_int(value, unit));
+    }
+
+    pub(super) fn timestamp_float(&mut self, value: f64, unit: TimestampUnit) {
+        self.timestamp_us(time::from_float(value, unit));
+    }
+
+    pub(super) fn timestamp_text(&mut self, text: &str) {
+        self.timestamp_us(time::parse_rfc3339_us(text));
+    }
+
+    /// A `data` or `metadata` begins: it replaces one that came before.
+    pub(super) fn begin(&mut self, section: Section) {
+        self.path.clear();
+        match section {
+            Section::Data => {
+                self.has_data = true;
+                self.fields.clear();
+            }
+            Section::Metadata => self.path.push_str("metadata"),
+        }
+        self.dims.retain(|&(_, _, s)| s != section);
+    }
+
+    /// `data` or `metadata` was something else than an object.
+    pub(super) fn not_an_object(&mut self, section: Section) {
+        self.begin(section);
+        if section == Section::Data {
+            self.has_data = false;
+        }
+    }
+
+    /// Appends a member's name to the path; returns the length to go back to.
+    pub(super) fn enter(&mut self, name: &str) -> usize {
+        let before = self.path.len();
+        if before > 0 {
+            self.path.push('.');
+        }
+        self.path.push_str(name);
+        if self.path.len() > MAX_NAME {
+            let message = format!("the name {} is longer than {MAX_NAME} bytes", quote(&self.path));
+            self.fail(Reject::TooLong, || message);
+        }
+        before
+    }
+
+    /// The last of repeated members wins: forgets what the path, or anything below it, held.
+    pub(super) fn forget_path(&mut self) {
+        let (text, path) = (&self.text, self.path.as_str());
+        let below = |span: Span| {
+            let name = &text.as_bytes()[span.start as usize..span.end as usize];
+            name.strip_prefix(path.as_bytes()).is_some_and(|rest| rest.first().is_none_or(|&b| b == b'.'))
+        };
+        if self.fields.iter().any(|&(name, _)| below(name)) {
+            self.fields.retain(|&(name, _)| !below(name));
+        }
+        if self.dims.iter().any(|&(name, _, _)| below(name)) {
+            self.dims.retain(|&(name, _, _)| !below(name));
+        }
+    }
+
+    /// A number under the current path.
+    pub(super) fn add_field(&mut self, value: f64, limits: &Limits) {
+        if !value.is_finite() {
+            let message = format!("{} is not a finite number", quote(&self.path));
+            return self.fail(Reject::BadNumber, || message);
+        }
+        if self.has_room(limits) {
+            let name = Self::keep(&mut self.text, &self.path);
+            self.fields.push((name, value));
+        }
+    }
+
+    /// A string under the current path; one longer than 256 bytes is no dimension.
+    pub(super) fn add_dim(&mut self, value: &str, section: Section, limits: &Limits) {
+        if value.len() <= MAX_NAME && self.has_room(limits) {
+            let name = Self::keep(&mut self.text, &self.path);
+            let value = Self::keep(&mut self.text, value);
+            self.dims.push((name, value, section));
+        }
+    }
+
+    fn has_room(&mut self, limits: &Limits) -> bool {
+        if self.fields.len() + self.dims.len() < limits.fields_per_event {
+            return true;
+        }
+        let limit = limits.fields_per_event;
+        self.fail(Reject::TooManyFields, || {
+            format!("more than {limit} numbers and strings; limits.fields_per_event allows no more")
+        });
+        false
+    }
+
+    pub(super) fn too_deep(&mut self, limits: &Limits) {
+        let limit = limits.nesting;
+        self.fail(Reject::TooDeep, || format!("nested deeper than the {limit} levels of limits.nesting"));
+    }
+
+    fn fail(&mut self, reason: Reject, message: impl FnOnce() -> String) {
+        if self.wrong.is_none() {
+            self.wrong = Some(Rejection::new(reason, message()));
+        }
+    }
+
+    /// Whether the event, all of it read, is good.
+    pub(super) fn judge(&mut self) -> Result<(), Rejection> {
+        let text = |is: Text, reason, name: &str, max: usize| match is {
+            Text::Good => Ok(()),
+            Text::Missing => {
+                Err(Rejection::new(reason, format!("{name:?} must be a string of 1 to {max} bytes")))
+            }
+            Text::TooLong => {
+                Err(Rejection::new(Reject::TooLong, format!("{name:?} is longer than {max} bytes")))
+            }
+        };
+        text(self.source_is, Reject::MissingSource, "source", MAX_SOURCE)?;
+        text(self.kind_is, Reject::MissingType, "type", MAX_KIND)?;
+        if !self.has_data {
+            return Err(Rejection::new(Reject::MissingData, "\"data\" must be an object"));
+        }
+        if self.stamp == Stamp::Bad {
+            return Err(Rejection::new(
+                Reject::BadTimestamp,
+                "\"timestamp\" must be a number (seconds, ms, us or ns since 1970) or an RFC 3339 \
+                 time such as \"2025-11-23T09:08:00Z\", in the years 1 to 9999",
+            ));
+        }
+        self.wrong.take().map_or(Ok(()), Err)
+    }
+}
+
+fn set(target: &mut String, value: Option<&str>, max: usize) -> Text {
+    target.clear();
+    match value {
+        None | Some("") => Text::Missing,
+        Some(value) if value.len() > max => Text::TooLong,
+        Some(value) => {
+            target.push_str(value);
+            Text::Good
+        }
+    }
+}

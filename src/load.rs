@@ -1,0 +1,418 @@
+//! `flumen load`: an open-loop load test. Each client has a schedule that nothing delays; an
+//! event's latency runs from its *intended* send time to the arrival of the acknowledgement
+//! that covers it, so a stall of the daemon (or of this client) cannot hide: coordinated
+//! omission has nowhere to happen.
+//!
+//! One thread drives all clients. Every `--batch-ms` a client sends the events that are due,
+//! one event a frame, in one write; the clients' ticks are spread over the interval.
+
+pub mod report;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use hdrhistogram::Histogram;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::client::{Client, ClientError, Notice, Url};
+pub use report::Report;
+
+/// Patience with the last acks.
+const FINISH: Duration = Duration::from_secs(5);
+/// Pause between the steps of the suite.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Longest latency told apart, ns.
+const MAX_NS: u64 = 120_000_000_000;
+/// Bytes queued for a client beyond which its sends wait (their intended times stay).
+const MAX_BACKLOG: usize = 4 * 1024 * 1024;
+/// The prototype's four steps: clients, events per second.
+const SUITE: [(u32, f64); 4] = [(10, 1_000.0), (20, 5_000.0), (50, 10_000.0), (100, 25_000.0)];
+
+/// Flags of `flumen load`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LoadArgs {
+    /// Where to send
+    #[arg(long, default_value = "ws://localhost:8000/ws/ingest")]
+    pub url: String,
+    /// Connections
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub clients: u32,
+    /// Events per second, over all clients
+    #[arg(long, default_value_t = 1_000.0)]
+    pub rate: f64,
+    /// Seconds (of each step)
+    #[arg(long, default_value_t = 30.0)]
+    pub duration: f64,
+    /// Four steps: 10 x 1,000/s, 20 x 5,000/s, 50 x 10,000/s, 100 x 25,000/s
+    #[arg(long, conflicts_with_all = ["clients", "rate"])]
+    pub suite: bool,
+    /// How often each client sends what is due, ms
+    #[arg(long, default_value_t = 10.0)]
+    pub batch_ms: f64,
+    /// Print JSON (an array of steps)
+    #[arg(long)]
+    pub json: bool,
+    /// Write the percentile distribution in HdrHistogram's text form; a suite writes FILE-1 to -4
+    #[arg(long, value_name = "FILE")]
+    pub hgrm: Option<PathBuf>,
+}
+
+/// Why a run could not be made.
+#[derive(Debug)]
+pub enum LoadError {
+    /// A flag makes no sense.
+    Flag(String),
+    /// A connection failed at the start.
+    Connect(ClientError),
+    /// The system refused something.
+    System(std::io::Error),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(what) => f.write_str(what),
+            Self::Connect(error) => write!(f, "{error}; is the daemon running?"),
+            Self::System(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl From<std::io::Error> for LoadError {
+    fn from(error: std::io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// Frames sent for one tick and not acknowledged yet.
+struct Batch {
+    intended_ns: u64,
+    first: u64,
+    last: u64,
+}
+
+struct Peer {
+    client: Option<Client>,
+    /// When the next tick is due, ns since the start.
+    next_ns: u64,
+    /// Ticks so far: what is due is computed from it, so that fractions add up.
+    ticks: u64,
+    scheduled: u64,
+    waiting: VecDeque<Batch>,
+    accepted: u64,
+    rejected: u64,
+}
+
+/// Runs one step or the suite and prints the reports to `out`.
+pub fn run(args: &LoadArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<Vec<Report>, LoadError> {
+    let positive = |flag: &str, value: f64| {
+        if value > 0.0 && value.is_finite() {
+            Ok(())
+        } else {
+            Err(LoadError::Flag(format!("{flag} {value}: expected a number above 0")))
+        }
+    };
+    positive("--rate", args.rate)?;
+    positive("--duration", args.duration)?;
+    positive("--batch-ms", args.batch_ms)?;
+    let url = Url::parse(&args.url).map_err(LoadError::Connect)?.with_acks();
+    let one = [(args.clients, args.rate)];
+    let steps: &[(u32, f64)] = if args.suite { &SUITE } else { &one };
+    let mut reports = Vec::new();
+    for (at, &(clients, rate)) in steps.iter().enumerate() {
+        if at > 0 && !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(PAUSE);
+        }
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let (report, latencies) = step(args, &url, clients, rate, stop)?;
+        if !args.json {
+            writeln!(out, "{report}")?;
+        }
+        if let Some(file) = &args.hgrm {
+            let file = report::numbered(file, args.suite.then_some(at + 1));
+            std::fs::write(&file, report::hgrm(&latencies))
+                .map_err(|error| LoadError::Flag(format!("--hgrm {}: {error}", file.display())))?;
+        }
+        reports.push(report);
+    }
+    if args.json {
+        let all: Vec<_> = reports.iter().map(Report::to_json).collect();
+        writeln!(out, "{}", serde_json::Value::Array(all))?;
+    }
+    Ok(reports)
+}
+
+struct Step {
+    start: Instant,
+    poll: Poll,
+    peers: Vec<Peer>,
+    latencies: Histogram<u64>,
+    tick_ns: u64,
+    per_tick: f64,
+    sent: u64,
+    connection_errors: u64,
+    payload: Vec<u8>,
+}
+
+fn step(
+    args: &LoadArgs,
+    url: &Url,
+    clients: u32,
+    rate: f64,
+    stop: &AtomicBool,
+) -> Result<(Report, Histogram<u64>), LoadError> {
+    let tick_ns = (args.batch_ms * 1e6) as u64;
+    let latencies =
+        Histogram::new_with_bounds(1_000, MAX_NS, 3).map_err(|error| LoadError::Flag(error.to_string()))?;
+    let mut step = Step {
+        start: Instant::now(),
+        poll: Poll::new()?,
+        peers: Vec::new(),
+        latencies,
+        tick_ns,
+        per_tick: rate / f64::from(clients) * args.batch_ms / 1e3,
+        sent: 0,
+        connection_errors: 0,
+        payload: Vec::new(),
+    };
+    for at in 0..clients {
+        let mut client = Client::connect(url).map_err(LoadError::Connect)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let token = Token(at as usize);
+        step.poll.registry().register(&mut client.stream, token, interest)?;
+        step.peers.push(Peer {
+            client: Some(client),
+            // Spread over the interval, so that the clients do not send in step.
+            next_ns: tick_ns * u64::from(at) / u64::from(clients),
+            ticks: 0,
+            scheduled: 0,
+            waiting: VecDeque::new(),
+            accepted: 0,
+            rejected: 0,
+        });
+    }
+    step.start = Instant::now();
+    let until_ns = (args.duration * 1e9) as u64;
+    let mut events = Events::with_capacity(1_024);
+    while step.now_ns() < until_ns && !stop.load(Ordering::Relaxed) {
+        let next_ns = step.send_due(until_ns);
+        step.turn(&mut events, next_ns.min(until_ns))?;
+    }
+    let seconds = step.now_ns() as f64 / 1e9;
+    let deadline = Instant::now() + FINISH;
+    while Instant::now() < deadline && step.peers.iter().any(Peer::waits) {
+        let soon_ns = step.now_ns() + 1_000_000;
+        step.turn(&mut events, soon_ns)?;
+    }
+    let sum = |pick: fn(&Peer) -> u64| step.peers.iter().map(pick).sum::<u64>();
+    let report = Report {
+        clients,
+        rate,
+        seconds,
+        intended: rate * seconds.min(args.duration),
+        sent: step.sent,
+        applied: sum(|p| p.accepted),
+        rejected: sum(|p| p.rejected),
+        unacknowledged: sum(|p| p.waiting.iter().map(|b| b.last - b.first + 1).sum()),
+        connection_errors: step.connection_errors,
+        percentiles: report::percentiles(&step.latencies),
+    };
+    step.goodbye();
+    Ok((report, step.latencies))
+}
+
+impl Peer {
+    fn waits(&self) -> bool {
+        !self.waiting.is_empty() && self.client.is_some()
+    }
+}
+
+impl Step {
+    fn now_ns(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
+    }
+
+    /// Sends whatever is due; returns when the next tick is.
+    fn send_due(&mut self, until_ns: u64) -> u64 {
+        let now_ns = self.now_ns();
+        let mut next_ns = u64::MAX;
+        for (at, peer) in self.peers.iter_mut().enumerate() {
+            let Some(client) = peer.client.as_mut() else {
+                continue;
+            };
+            let mut queued = false;
+            while peer.next_ns <= now_ns && peer.next_ns < until_ns && client.backlog() < MAX_BACKLOG {
+                peer.ticks += 1;
+                let due = (peer.ticks as f64 * self.per_tick) as u64;
+                let first = client.frames + 1;
+                while peer.scheduled < due {
+                    peer.scheduled += 1;
+                    event(at, peer.scheduled, &mut self.payload);
+                    client.queue(&self.payload);
+                }
+                if client.frames >= first {
+                    self.sent += client.frames - first + 1;
+                    peer.waiting.push_back(Batch { intended_ns: peer.next_ns, first, last: client.frames });
+                    queued = true;
+                }
+                peer.next_ns += self.tick_ns;
+            }
+            next_ns = next_ns.min(peer.next_ns);
+            if queued && client.flush().is_err() {
+                peer.client = None;
+                self.connection_errors += 1;
+            }
+        }
+        next_ns
+    }
+
+    /// Reads acks and writes on until `next_ns`.
+    fn turn(&mut self, events: &mut Events, next_ns: u64) -> std::io::Result<()> {
+        // The poll's resolution is a millisecond, rounded up: below that, look again at once.
+        let left_ns = next_ns.saturating_sub(self.now_ns());
+        let timeout = Duration::from_millis(left_ns / 1_000_000);
+        match self.poll.poll(events, Some(timeout)) {
+            Err(e) if e.kind() != std::io::ErrorKind::Interrupted => return Err(e),
+            _ => {}
+        }
+        for event in events.iter() {
+            let peer = &mut self.peers[event.token().0];
+            let Some(client) = peer.client.as_mut() else {
+                continue;
+            };
+            let mut failed = event.is_writable() && client.backlog() > 0 && client.flush().is_err();
+            if event.is_readable() || event.is_read_closed() {
+                let (waiting, latencies, start) = (&mut peer.waiting, &mut self.latencies, self.start);
+                let (all_accepted, all_rejected) = (&mut peer.accepted, &mut peer.rejected);
+                let received = client.receive(&mut |notice| {
+                    if let Notice::Ack { seq, accepted, rejected } = notice {
+                        *all_accepted = accepted;
+                        *all_rejected = rejected;
+                        let now_ns = start.elapsed().as_nanos() as u64;
+                        acknowledge(waiting, latencies, seq, now_ns);
+                    }
+                });
+                failed |= received.is_err();
+            }
+            if failed {
+                peer.client = None;
+                self.connection_errors += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn goodbye(&mut self) {
+        for peer in &mut self.peers {
+            if let Some(client) = peer.client.as_mut() {
+                client.close();
+                // The figures are in; this is good manners.
+                drop(client.flush());
+            }
+        }
+    }
+}
+
+/// Records the latency of every frame up to `seq`.
+fn acknowledge(waiting: &mut VecDeque<Batch>, latencies: &mut Histogram<u64>, seq: u64, now_ns: u64) {
+    while let Some(batch) = waiting.front_mut() {
+        if batch.first > seq {
+            return;
+        }
+        let last = batch.last.min(seq);
+        let took_ns = now_ns.saturating_sub(batch.intended_ns);
+        latencies.saturating_record_n(took_ns, last - batch.first + 1);
+        batch.first = last + 1;
+        if batch.first > batch.last {
+            waiting.pop_front();
+        }
+    }
+}
+
+/// The prototype's load-test event.
+fn event(client: usize, n: u64, out: &mut Vec<u8>) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (seconds, micros) = (now.as_secs(), now.subsec_micros());
+    let value = 50 + 10 * (client % 10);
+    out.clear();
+    // Writing into a vector cannot fail.
+    let written = write!(
+        out,
+        r#"{{"id":"{n}","source":"load_test_{client}","type":"sensor_data","timestamp":{seconds}.{micros:06},"data":{{"value":{value}}}}}"#
+    );
+    debug_assert!(written.is_ok());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_ack_is_charged_from_the_intended_time() {
+        let mut waiting = VecDeque::from([
+            Batch { intended_ns: 0, first: 1, last: 10 },
+            Batch { intended_ns: 10_000_000, first: 11, last: 20 },
+        ]);
+        let mut latencies = Histogram::new_with_bounds(1_000, MAX_NS, 3).unwrap();
+        acknowledge(&mut waiting, &mut latencies, 4, 5_000_000);
+        assert_eq!(latencies.len(), 4);
+        acknowledge(&mut waiting, &mut latencies, 20, 1_000_000_000);
+        assert!(waiting.is_empty());
+        assert_eq!(latencies.len(), 20);
+        let near = |a: u64, b: u64| assert!(a.abs_diff(b) < b / 500, "{a} {b}");
+        near(latencies.max(), 1_000_000_000);
+        near(latencies.min(), 5_000_000);
+    }
+
+    #[test]
+    fn a_step_against_a_server_that_acknowledges() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}/ws/ingest", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let peers: Vec<_> = (0..2)
+                .map(|_| {
+                    let stream = listener.accept().unwrap().0;
+                    std::thread::spawn(move || {
+                        let mut socket = tungstenite::accept(stream).unwrap();
+                        let mut frames = 0;
+                        while socket.read().is_ok_and(|m| m.is_text()) {
+                            frames += 1;
+                            let ack = format!(
+                                r#"{{"type":"ack","seq":{frames},"accepted":{frames},"rejected":0}}"#
+                            );
+                            socket.send(ack.into()).unwrap();
+                        }
+                    })
+                })
+                .collect();
+            peers.into_iter().for_each(|p| p.join().unwrap());
+        });
+        let args = LoadArgs {
+            url,
+            clients: 2,
+            rate: 500.0,
+            duration: 0.4,
+            suite: false,
+            batch_ms: 10.0,
+            json: true,
+            hgrm: None,
+        };
+        let mut out = Vec::new();
+        let reports = run(&args, &AtomicBool::new(false), &mut out).unwrap();
+        server.join().unwrap();
+        let report = &reports[0];
+        assert_eq!(report.applied, report.sent);
+        assert_eq!((report.unacknowledged, report.connection_errors), (0, 0));
+        assert!(report.sent > 0 && report.sent <= 200, "{}", report.sent);
+        let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(json[0]["sent"], report.sent);
+    }
+}

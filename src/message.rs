@@ -1,0 +1,207 @@
+//! What travels on each ring, named by the noun.
+
+use std::sync::Arc;
+
+use crate::aggregate::Aggregate;
+use crate::event::Reject;
+use crate::runtime::clock::Now;
+use hdrhistogram::Histogram;
+
+/// Size of a read buffer, bytes.
+pub const BUFFER_BYTES: usize = 64 * 1024;
+
+/// A pooled read buffer; it travels ingest → parse → ingest and is never freed on the way.
+pub type Buffer = Box<[u8]>;
+
+/// One connection of one lane. `slot` is reused after the connection has gone; `generation`
+/// tells its users apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnId {
+    /// Index in the lane's table.
+    pub slot: u32,
+    /// Rises by one each time the slot is reused.
+    pub generation: u32,
+}
+
+/// ingest → parse: bytes, never messages.
+#[derive(Debug)]
+pub enum Chunk {
+    /// The handshake of a connection is done.
+    Open {
+        /// Which.
+        conn: ConnId,
+        /// Whether the client wants acknowledgements.
+        ack: bool,
+    },
+    /// One socket read.
+    Data {
+        /// Whose.
+        conn: ConnId,
+        /// The bytes are `buffer[..len]`.
+        buffer: Buffer,
+        /// How many.
+        len: usize,
+        /// When it was read; strictly rising within a lane.
+        arrival: Now,
+    },
+    /// The connection has gone; nothing more of it will come.
+    Closed {
+        /// Which.
+        conn: ConnId,
+    },
+}
+
+/// parse → ingest: what to tell a client.
+#[derive(Debug)]
+pub enum Reply {
+    /// Acknowledge once chunk number `chunk` of the lane has been applied.
+    Ack {
+        /// Whom.
+        conn: ConnId,
+        /// The lane's count of data chunks up to and including the one that ended the frame.
+        chunk: u64,
+        /// Frames 1..N of the connection.
+        frames: u64,
+        /// Events of these frames that were applied, filtered or late.
+        accepted: u64,
+        /// Events of these frames that were rejected or dropped.
+        rejected: u64,
+    },
+    /// An error notice, already encoded.
+    Error {
+        /// Whom.
+        conn: ConnId,
+        /// JSON text.
+        text: Box<str>,
+    },
+    /// Answer a ping.
+    Pong {
+        /// Whom.
+        conn: ConnId,
+        /// At most 125 bytes.
+        payload: Box<[u8]>,
+    },
+    /// Close, after the acknowledgements that are due.
+    Close {
+        /// Whom.
+        conn: ConnId,
+        /// RFC 6455 close code.
+        code: u16,
+        /// A few words.
+        reason: &'static str,
+    },
+}
+
+/// parse → window: plain data, 16 bytes. A chunk of the lane is `Begin, Wall, (Event, Field*)*,
+/// Mark`; every window thread gets the frame of every chunk and the events it owns.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Item {
+    /// A chunk begins; its arrival, monotonic ns.
+    Begin {
+        /// Monotonic arrival.
+        arrival_ns: u64,
+    },
+    /// Its arrival on the wall clock.
+    Wall {
+        /// Microseconds since the epoch.
+        wall_us: i64,
+    },
+    /// One event; its fields follow.
+    Event {
+        /// Number of the event type.
+        kind: u16,
+        /// Number of the source.
+        source: u32,
+        /// Event time, microseconds since the epoch.
+        time_us: i64,
+    },
+    /// One numeric field of the event before it.
+    Field {
+        /// Number of the field name.
+        id: u32,
+        /// Its value, finite.
+        value: f64,
+    },
+    /// The chunk ends; the largest event time in it, `i64::MIN` if it held no valid event.
+    Mark {
+        /// Microseconds since the epoch.
+        max_time_us: i64,
+    },
+}
+
+/// A window thread's share of one window.
+#[derive(Clone, Debug)]
+pub struct Partial {
+    /// Index of the window in the configuration.
+    pub window: usize,
+    /// Start, microseconds since the epoch.
+    pub start_us: i64,
+    /// End, microseconds since the epoch.
+    pub end_us: i64,
+    /// What it holds.
+    pub aggregate: Aggregate,
+}
+
+/// window → publish.
+#[derive(Debug)]
+pub enum Report {
+    /// This thread's share of a window that has closed, or, at the end of the input, of one
+    /// that is still open.
+    Closed(Box<Partial>),
+    /// The thread's watermark; every `Closed` up to it has been sent before.
+    Watermark(i64),
+    /// The first window as it fills.
+    Live(Box<Partial>),
+    /// The thread's busiest sources since the start.
+    Top(Box<[(u32, u64)]>),
+    /// About a second of latencies; the empty one comes back over its own ring.
+    Latency(Box<Histogram<u64>>),
+}
+
+/// parse → publish: an event that was rejected.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// Why.
+    pub reason: Reject,
+    /// In words.
+    pub message: String,
+    /// When it arrived, microseconds since the epoch.
+    pub time_us: i64,
+    /// Frame of the connection, from 1.
+    pub seq: u64,
+    /// Event within the frame, from 0.
+    pub index: u32,
+    /// The first 1 KiB.
+    pub head: Box<[u8]>,
+    /// Its whole length, bytes.
+    pub len: usize,
+}
+
+/// What kind of SSE message a frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// A result, an alert: kept for `Last-Event-ID`.
+    Lasting,
+    /// Superseded by the next of its kind: live windows, stats.
+    Passing,
+}
+
+/// publish → SSE subscribers: one encoded message, shared by all of them.
+#[derive(Debug)]
+pub struct Frame {
+    /// SSE `id`.
+    pub id: u64,
+    /// Whether a reconnecting client wants it.
+    pub kind: FrameKind,
+    /// The complete text, with its empty line.
+    pub text: Box<str>,
+}
+
+/// http → publish: a new SSE subscriber.
+#[derive(Debug)]
+pub struct Subscribe {
+    /// Where its frames go.
+    pub frames: crate::runtime::ring::Tx<Arc<Frame>>,
+    /// `Last-Event-ID`, if the client sent one.
+    pub last_event_id: Option<u64>,
+}

@@ -1,0 +1,446 @@
+//! THE map: every ring and every thread of the daemon is made here, in the order of the flow.
+//!
+//! ```text
+//!  sockets      ┌────────┐ chunks  ┌───────┐ items   ┌────────┐ reports ┌─────────┐ frames ┌──────┐
+//!  ───────────► │ ingest ├────────►│ parse ├────────►│ window ├────────►│ publish ├───────►│ http │──► SSE, JSON,
+//!    replies ◄──┤ (mio)  │◄────────┤       │  mesh   │        │         │         │        │      │    dashboard
+//!               └────────┘ buffers └───────┘         └────────┘         └─────────┘        └──────┘
+//! ```
+//!
+//! [`Core`] is parse to publish, which the simulation runs in one thread; [`start`] adds the
+//! sockets at both ends and gives each stage its thread. All rings come first, then the
+//! stages, then one spawn a stage. A thread ends by returning from its stage, which drops its
+//! ring ends; that is how the end of input travels down the pipeline.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use mio::{Poll, Waker};
+
+use crate::config::{Config, WindowKind};
+use crate::event;
+use crate::message::{Buffer, Chunk, Reply, Subscribe};
+use crate::plan::{self, Plan};
+use crate::runtime::cell::Cell;
+use crate::runtime::clock::Clock;
+use crate::runtime::names::Dictionary;
+use crate::runtime::progress::LaneProgress;
+use crate::runtime::ring::{Gauge, Rx, Tx, ring};
+use crate::runtime::stage::{self, Stage};
+use crate::runtime::thread::Spawner;
+use crate::runtime::wake::{Bell, INPUT};
+use crate::stages::http::{self, Phase, Shared};
+use crate::stages::ingest::{self, Ingest};
+use crate::stages::parse::{self, Parse};
+use crate::stages::publish::board::Board;
+use crate::stages::publish::{self, Publish};
+use crate::stages::settings::Settings;
+use crate::stages::window::{self, Window};
+use crate::telemetry::counters::{
+    IngestCounters, ParseCounters, PublishCounters, Telemetry, ThreadMeter, WindowCounters,
+};
+use crate::windowing::Spec;
+use crate::windowing::engine::Engine;
+use crate::windowing::watermark::Watermark;
+
+/// The ingest side of one lane.
+pub struct LaneEnds {
+    /// Bytes in.
+    pub chunks: Tx<Chunk>,
+    /// Empty buffers back.
+    pub buffers: Rx<Buffer>,
+    /// What to tell clients.
+    pub replies: Rx<Reply>,
+    /// The lane's shared numbers.
+    pub progress: Arc<LaneProgress>,
+}
+
+/// Parse to publish, wired but not running.
+pub struct Core {
+    /// Where chunks go in, one a lane.
+    pub lanes: Vec<LaneEnds>,
+    /// One a lane.
+    pub parses: Vec<Parse>,
+    /// One a shard.
+    pub windows: Vec<Window>,
+    /// The last stage.
+    pub publish: Publish,
+    /// Where subscribers come from, one an HTTP worker.
+    pub subscribes: Vec<Tx<Subscribe>>,
+    /// Counters and meters of everything.
+    pub telemetry: Arc<Telemetry>,
+    /// What HTTP may look at.
+    pub board: Arc<Board>,
+    /// Names behind the numbers.
+    pub dictionary: Arc<Dictionary>,
+    /// What can be replaced while running.
+    pub settings: Arc<Cell<Settings>>,
+    bells: Bells,
+}
+
+/// One bell a thread.
+struct Bells {
+    ingest: Vec<Arc<Bell>>,
+    parse: Vec<Arc<Bell>>,
+    window: Vec<Arc<Bell>>,
+    publish: Arc<Bell>,
+}
+
+impl Core {
+    /// Makes all rings from parse to publish, and the stages at their ends. `ingest` holds the
+    /// bells of the ingest threads (the simulation passes bells nobody hears).
+    pub fn new(config: &Config, plan: &Plan, ingest: Vec<Arc<Bell>>) -> Self {
+        let (lanes, shards) = (plan.parse.len(), plan.window.len());
+        let park = || Arc::new(Bell::park());
+        let bells = Bells {
+            ingest,
+            parse: (0..lanes).map(|_| park()).collect(),
+            window: (0..shards).map(|_| park()).collect(),
+            publish: park(),
+        };
+        let settings = Arc::new(Cell::new(Settings::new(config)));
+        let dictionary = Arc::new(Dictionary::default());
+        let progress: Vec<_> = (0..lanes).map(|_| Arc::new(LaneProgress::new(shards))).collect();
+        let parse_counters: Vec<Arc<ParseCounters>> = (0..lanes).map(|_| Arc::default()).collect();
+        let types = config.limits.event_types;
+        let window_counters: Vec<_> = (0..shards).map(|_| Arc::new(WindowCounters::new(types))).collect();
+        let mut gauges = Gauges::default();
+
+        // Rings, down the pipeline. `mesh[shard]` collects the lanes' rings to that shard.
+        let mut lane_ends = Vec::new();
+        let mut parses = Vec::new();
+        let mut letters = Vec::new();
+        let mut mesh: Vec<Vec<window::Lane>> = (0..shards).map(|_| Vec::new()).collect();
+        for lane in 0..lanes {
+            let (to, from) = (&bells.ingest[lane], &bells.parse[lane]);
+            let (chunks, chunks_rx) = ring(plan::CHUNKS, to, from);
+            let (buffers, buffers_rx) = ring(plan.buffers_per_lane, from, to);
+            let (replies, replies_rx) = ring(plan::REPLIES, from, to);
+            let (letters_tx, letters_rx) = ring(plan::LETTERS, from, &bells.publish);
+            gauges.parse.push(vec![chunks_rx.gauge()]);
+            gauges.ingest.push(vec![replies_rx.gauge()]);
+            letters.push(letters_rx);
+            let mut outlets = Vec::new();
+            for (shard, lanes_of_shard) in mesh.iter_mut().enumerate() {
+                let (items, items_rx) = ring(plan::ITEMS, from, &bells.window[shard]);
+                outlets.push(items);
+                let (progress, bell) = (Arc::clone(&progress[lane]), Arc::clone(to));
+                lanes_of_shard.push(window::Lane::new(items_rx, progress, bell));
+            }
+            let ports =
+                parse::Ports { chunks: chunks_rx, buffers, replies, letters: letters_tx, shards: outlets };
+            parses.push(Parse::new(
+                ports,
+                parse_options(config, &settings, &dictionary, &parse_counters[lane]),
+            ));
+            lane_ends.push(LaneEnds {
+                chunks,
+                buffers: buffers_rx,
+                replies: replies_rx,
+                progress: Arc::clone(&progress[lane]),
+            });
+        }
+        let mut windows = Vec::new();
+        let mut publish_shards = Vec::new();
+        for (shard, lanes_of_shard) in mesh.into_iter().enumerate() {
+            let (to, from) = (&bells.window[shard], &bells.publish);
+            let (reports, reports_rx) = ring(plan::REPORTS, to, from);
+            let (histograms, histograms_rx) = ring(1, from, to);
+            gauges.window.push(lanes_of_shard.iter().map(|l| l.items.gauge()).collect());
+            gauges.publish.push(reports_rx.gauge());
+            let options = window::Options {
+                shard,
+                engine: engine(config),
+                reports,
+                histograms: histograms_rx,
+                live_interval_ns: nanos(config.publish.live_interval),
+                counters: Arc::clone(&window_counters[shard]),
+            };
+            windows.push(Window::new(lanes_of_shard, options));
+            publish_shards.push(publish::Shard::new(reports_rx, histograms));
+        }
+        let (subscribes, newcomers): (Vec<_>, Vec<_>) =
+            (0..http::WORKERS).map(|_| ring(plan::SUBSCRIBES, &park(), &bells.publish)).unzip();
+
+        let telemetry = Arc::new(Telemetry {
+            ingest: (0..lanes).map(|_| Arc::<IngestCounters>::default()).collect(),
+            parse: parse_counters,
+            window: window_counters,
+            publish: Arc::<PublishCounters>::default(),
+            threads: gauges.meters(plan),
+            buffers: (lanes * plan.buffers_per_lane) as u64,
+        });
+        let publish_config = &config.publish;
+        let (count, bytes) = (publish_config.history, publish_config.history_bytes);
+        let board = Arc::new(Board::new(config.windows.len(), count, bytes));
+        let options = publish::Options {
+            windows: config.windows.clone(),
+            settings: Arc::clone(&settings),
+            dictionary: Arc::clone(&dictionary),
+            board: Arc::clone(&board),
+            telemetry: Arc::clone(&telemetry),
+            live_interval_ns: nanos(publish_config.live_interval),
+        };
+        Self {
+            lanes: lane_ends,
+            parses,
+            windows,
+            publish: Publish::new(publish_shards, letters, newcomers, options),
+            subscribes,
+            telemetry,
+            board,
+            dictionary,
+            settings,
+            bells,
+        }
+    }
+}
+
+/// A running daemon.
+pub struct Running {
+    /// Where events go.
+    pub ingest: SocketAddr,
+    /// Where results are.
+    pub http: SocketAddr,
+    /// Rules, limits, alerts.
+    pub settings: Arc<Cell<Settings>>,
+    shared: Arc<Shared>,
+    drain: Arc<AtomicBool>,
+    ingest_bells: Vec<Arc<Bell>>,
+    stages: Vec<JoinHandle<()>>,
+    http_workers: Vec<JoinHandle<()>>,
+}
+
+/// Binds both ports, makes everything and lets it run.
+pub fn start(config: &Config, plan: &Plan, spawner: &Spawner, clock: Clock) -> io::Result<Running> {
+    let listener = bind("ingest.listen", config.ingest.listen, mio::net::TcpListener::bind)?;
+    let web = bind("http.listen", config.http.listen, std::net::TcpListener::bind)?;
+    let (ingest_addr, http_addr) = (listener.local_addr()?, web.local_addr()?);
+
+    let mut polls = Vec::new();
+    let mut ingest_bells = Vec::new();
+    for _ in &plan.ingest {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), ingest::WAKER)?;
+        ingest_bells.push(Arc::new(Bell::poll(waker)));
+        polls.push(poll);
+    }
+    let core = Core::new(config, plan, ingest_bells.clone());
+    let drain = Arc::new(AtomicBool::new(false));
+
+    // Lane 0 accepts and hands on.
+    let (mut hand_off, mut handed) = (Vec::new(), vec![None]);
+    for bell in ingest_bells.iter().skip(1) {
+        let (tx, rx) = ring(plan::HAND_OFF, &ingest_bells[0], bell);
+        hand_off.push(tx);
+        handed.push(Some(rx));
+    }
+    let mut listener = Some(listener);
+    let mut ingests = Vec::new();
+    for (lane, ((poll, ends), handed)) in polls.into_iter().zip(core.lanes).zip(handed).enumerate() {
+        let ports = ingest::Ports {
+            chunks: Some(ends.chunks),
+            buffers: ends.buffers,
+            replies: ends.replies,
+            hand_off: std::mem::take(&mut hand_off),
+            handed,
+        };
+        let options = ingest::Options {
+            listener: listener.take(),
+            max_connections: config.ingest.connections.div_ceil(plan.ingest.len()) as u64,
+            handshake_timeout_ns: nanos(config.ingest.handshake_timeout),
+            http_port: Some(http_addr.port()),
+            buffers: plan.buffers_per_lane,
+            progress: ends.progress,
+            counters: Arc::clone(&core.telemetry.ingest[lane]),
+            drain: Arc::clone(&drain),
+            drain_timeout_ns: nanos(config.shutdown.timeout),
+            clock,
+        };
+        ingests.push(Ingest::new(poll, ports, options)?);
+    }
+    let parts = http::Parts {
+        telemetry: Arc::clone(&core.telemetry),
+        board: core.board,
+        dictionary: core.dictionary,
+        settings: Arc::clone(&core.settings),
+        windows: config.windows.clone(),
+        clock,
+        sse_clients: config.http.sse_clients,
+        publish: Arc::clone(&core.bells.publish),
+    };
+    let shared = Arc::new(Shared::new(web, parts)?);
+
+    // One spawn a stage, the end of the pipeline first, so that nobody talks to nobody.
+    let mut meters = core.telemetry.threads.iter().map(Arc::clone);
+    let mut threads: Vec<(Box<dyn Stage>, Arc<Bell>)> = Vec::new();
+    threads.extend(boxed(ingests, ingest_bells.clone()));
+    threads.extend(boxed(core.parses, core.bells.parse));
+    threads.extend(boxed(core.windows, core.bells.window));
+    threads.push((Box::new(core.publish), core.bells.publish));
+    let mut planned: Vec<_> = threads.into_iter().zip(meters.by_ref()).collect();
+    let mut stages = Vec::new();
+    while let Some(((mut stage, bell), meter)) = planned.pop() {
+        let (core, spin, own) = (meter.core, plan.spin, Arc::clone(&meter));
+        stages.push(spawner.spawn(meter, core, move || {
+            stage::run(stage.as_mut(), &bell, clock, &own, spin);
+        })?);
+    }
+    stages.reverse();
+    let mut http_workers = Vec::new();
+    for (subscribe, meter) in core.subscribes.into_iter().zip(meters) {
+        let (shared, own) = (Arc::clone(&shared), Arc::clone(&meter));
+        http_workers.push(spawner.spawn(meter, None, move || {
+            http::work(&shared, subscribe, &own);
+        })?);
+    }
+    shared.set_phase(Phase::Ready);
+    Ok(Running {
+        ingest: ingest_addr,
+        http: http_addr,
+        settings: core.settings,
+        shared,
+        drain,
+        ingest_bells,
+        stages,
+        http_workers,
+    })
+}
+
+impl Running {
+    /// Begins the drain: the end of input travels from here.
+    pub fn begin_drain(&self) {
+        self.shared.set_phase(Phase::Draining);
+        self.drain.store(true, Ordering::Relaxed);
+        for bell in &self.ingest_bells {
+            bell.ring(INPUT);
+        }
+    }
+
+    /// Whether all stages have ended; HTTP still answers then.
+    pub fn is_drained(&self) -> bool {
+        self.stages.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Ends HTTP and waits for all threads. Only after [`Running::is_drained`].
+    pub fn finish(self) {
+        self.shared.stop();
+        for thread in self.stages.into_iter().chain(self.http_workers) {
+            // A panic has been reported by the thread's own guard.
+            drop(thread.join());
+        }
+    }
+}
+
+/// Gauges of the rings each thread consumes.
+#[derive(Default)]
+struct Gauges {
+    ingest: Vec<Vec<Arc<Gauge>>>,
+    parse: Vec<Vec<Arc<Gauge>>>,
+    window: Vec<Vec<Arc<Gauge>>>,
+    publish: Vec<Arc<Gauge>>,
+}
+
+impl Gauges {
+    /// The meters of all threads, in the order in which [`start`] spawns them.
+    fn meters(self, plan: &Plan) -> Vec<Arc<ThreadMeter>> {
+        let mut meters = Vec::new();
+        let mut group = |name: &str, cores: &[Option<usize>], gauges: Vec<Vec<Arc<Gauge>>>| {
+            for (at, (core, rings)) in cores.iter().zip(gauges).enumerate() {
+                meters.push(Arc::new(ThreadMeter::new(format!("{name}-{at}"), *core, rings)));
+            }
+        };
+        group("ingest", &plan.ingest, self.ingest);
+        group("parse", &plan.parse, self.parse);
+        group("window", &plan.window, self.window);
+        meters.push(Arc::new(ThreadMeter::new("publish", plan.publish, self.publish)));
+        for worker in 0..http::WORKERS {
+            let name = format!("http-{worker}");
+            meters.push(Arc::new(ThreadMeter::new(name, None, Vec::new())));
+        }
+        meters
+    }
+}
+
+fn boxed<S: Stage + 'static>(
+    stages: Vec<S>,
+    bells: Vec<Arc<Bell>>,
+) -> impl Iterator<Item = (Box<dyn Stage>, Arc<Bell>)> {
+    let stages = stages.into_iter().map(|s| Box::new(s) as Box<dyn Stage>);
+    stages.zip(bells)
+}
+
+fn parse_options(
+    config: &Config,
+    settings: &Arc<Cell<Settings>>,
+    dictionary: &Arc<Dictionary>,
+    counters: &Arc<ParseCounters>,
+) -> parse::Options {
+    parse::Options {
+        limits: event::Limits {
+            nesting: config.limits.nesting,
+            fields_per_event: config.limits.fields_per_event,
+            events_per_message: config.limits.events_per_message,
+            timestamp_unit: timestamp_unit(config),
+        },
+        message_size: config.limits.message_size,
+        overload: config.ingest.overload,
+        settings: Arc::clone(settings),
+        dictionary: Arc::clone(dictionary),
+        counters: Arc::clone(counters),
+    }
+}
+
+fn timestamp_unit(config: &Config) -> event::time::TimestampUnit {
+    use crate::config::TimestampUnit as Typed;
+    use event::time::TimestampUnit as Unit;
+    match config.time.timestamp_unit {
+        Typed::Auto => Unit::Auto,
+        Typed::Seconds => Unit::Seconds,
+        Typed::Millis => Unit::Millis,
+        Typed::Micros => Unit::Micros,
+        Typed::Nanos => Unit::Nanos,
+    }
+}
+
+fn engine(config: &Config) -> Engine {
+    let specs: Vec<Spec> = config
+        .windows
+        .iter()
+        .map(|window| match window.kind {
+            WindowKind::Tumbling { size } => Spec { size_us: micros(size) },
+        })
+        .collect();
+    let time = &config.time;
+    let watermark = Watermark::new(micros(time.watermark_delay), micros(time.idle_timeout));
+    Engine::new(&specs, watermark)
+}
+
+fn nanos(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn micros(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Binds an address; an error names the option, the address and what may help.
+fn bind<L>(
+    option: &str,
+    address: SocketAddr,
+    bind: impl FnOnce(SocketAddr) -> io::Result<L>,
+) -> io::Result<L> {
+    bind(address).map_err(|error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "; another program has it: stop that, or choose another port (0 takes any)"
+            }
+            io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
+            _ => "",
+        };
+        io::Error::new(error.kind(), format!("{option} = \"{address}\": {error}{remedy}"))
+    })
+}

@@ -1,0 +1,193 @@
+//! What will run and what it may cost: configuration + machine → threads, cores, capacities, a
+//! bound on memory. Pure; `pipeline.rs` only carries it out and `flumen check` prints it.
+
+use std::fmt;
+
+use crate::config::{Config, Idle};
+use crate::message::{BUFFER_BYTES, Chunk, DeadLetter, Item, Reply, Report};
+
+/// Chunks between ingest and parse: 128 full reads are 8 MiB, some 30,000 events.
+pub const CHUNKS: usize = 128;
+/// Samples between a parse and a window thread: 16 B each; about 20,000 events.
+pub const ITEMS: usize = 65_536;
+/// Replies from parse to ingest.
+pub const REPLIES: usize = 4_096;
+/// Reports from a window thread to publish.
+pub const REPORTS: usize = 1_024;
+/// Dead letters from parse to publish.
+pub const LETTERS: usize = 256;
+/// New SSE subscribers from an HTTP worker to publish.
+pub const SUBSCRIBES: usize = 32;
+/// Accepted sockets from lane 0 to another lane.
+pub const HAND_OFF: usize = 1_024;
+
+/// The machine, as far as it matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Numbers of the cores this process may use.
+    pub cores: Vec<usize>,
+}
+
+impl Machine {
+    /// This machine. Call it before any thread is pinned: afterwards the calling thread's own
+    /// set would be reported.
+    pub fn detect() -> Self {
+        let cores = core_affinity::get_core_ids().unwrap_or_default();
+        Self { cores: cores.into_iter().map(|core| core.id).collect() }
+    }
+}
+
+/// What will run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Cores of the ingest threads, one a lane; `None`: not pinned.
+    pub ingest: Vec<Option<usize>>,
+    /// Cores of the parse threads, one a lane.
+    pub parse: Vec<Option<usize>>,
+    /// Cores of the window threads.
+    pub window: Vec<Option<usize>>,
+    /// Core of the publish thread. HTTP is never pinned.
+    pub publish: Option<usize>,
+    /// Read buffers of each lane: as many as its ring holds, and a round of reads.
+    pub buffers_per_lane: usize,
+    /// Whether idle threads poll instead of sleeping.
+    pub spin: bool,
+    /// The terms of the memory that rings, pools and history may take, bytes.
+    pub memory: Vec<(&'static str, usize)>,
+}
+
+impl Plan {
+    /// Decides. A number of threads that is 0 is chosen from the cores: one lane and one window
+    /// thread below 8 cores (three busy threads fill 2 to 4 cores; parsing is the narrow place),
+    /// then a lane for every 4 cores and a window thread for every 8.
+    pub fn new(config: &Config, machine: &Machine) -> Self {
+        let cores = if config.threads.cores.is_empty() {
+            machine.cores.clone()
+        } else {
+            config.threads.cores.clone()
+        };
+        let n = cores.len().max(1);
+        let chosen = |wanted: usize, per: usize| match wanted {
+            0 if n < 8 => 1,
+            0 => (n / per).clamp(1, 16),
+            wanted => wanted,
+        };
+        let lanes = chosen(config.threads.ingest, 4);
+        let shards = chosen(config.threads.window, 8);
+        let place = |at: usize| (config.threads.pin && !cores.is_empty()).then(|| cores[at % cores.len()]);
+        let mut plan = Self {
+            ingest: Vec::new(),
+            parse: Vec::new(),
+            window: Vec::new(),
+            publish: None,
+            buffers_per_lane: CHUNKS + 16,
+            spin: config.threads.idle == Idle::Spin,
+            memory: Vec::new(),
+        };
+        if n <= 2 {
+            // Parsing, the heaviest, gets a core of its own; everything else shares the other.
+            let (rest, parse) = (place(0), place(1));
+            plan.ingest = vec![rest; lanes];
+            plan.parse = vec![parse; lanes];
+            plan.window = vec![rest; shards];
+            plan.publish = rest;
+        } else {
+            // Core after core down the pipeline; publish shares the first, which the kernel
+            // uses for its own work as well.
+            let mut next = 1;
+            let mut take = || {
+                let core = place(next);
+                next = if next + 1 >= n { 1 } else { next + 1 };
+                core
+            };
+            for _ in 0..lanes {
+                plan.ingest.push(take());
+                plan.parse.push(take());
+            }
+            plan.window = (0..shards).map(|_| take()).collect();
+            plan.publish = place(0);
+        }
+        plan.memory = plan.memory_terms(config);
+        plan
+    }
+
+    fn memory_terms(&self, config: &Config) -> Vec<(&'static str, usize)> {
+        let (lanes, shards) = (self.parse.len(), self.window.len());
+        vec![
+            ("read buffers", lanes * self.buffers_per_lane * BUFFER_BYTES),
+            ("chunk rings", lanes * CHUNKS * size_of::<Chunk>()),
+            ("sample rings", lanes * shards * ITEMS * size_of::<Item>()),
+            ("reply rings", lanes * REPLIES * size_of::<Reply>()),
+            ("report rings", shards * REPORTS * size_of::<Report>()),
+            ("dead letter rings", lanes * LETTERS * (size_of::<DeadLetter>() + 1_024)),
+            ("history of results", config.publish.history_bytes),
+        ]
+    }
+
+    /// The bound on memory, bytes: rings, pools, history. Windows come on top (some KiB a field
+    /// and open slice), and messages that arrive in pieces (at most `limits.message_size` a
+    /// connection).
+    pub fn memory_bytes(&self) -> usize {
+        self.memory.iter().map(|&(_, bytes)| bytes).sum()
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let core = |core: &Option<usize>| match core {
+            Some(core) => format!("core {core}"),
+            None => "not pinned".to_owned(),
+        };
+        writeln!(f, "threads:")?;
+        for (lane, (ingest, parse)) in self.ingest.iter().zip(&self.parse).enumerate() {
+            writeln!(f, "  ingest-{lane}   {}", core(ingest))?;
+            writeln!(f, "  parse-{lane}    {}", core(parse))?;
+        }
+        for (shard, window) in self.window.iter().enumerate() {
+            writeln!(f, "  window-{shard}   {}", core(window))?;
+        }
+        writeln!(f, "  publish    {}", core(&self.publish))?;
+        writeln!(f, "  http       not pinned")?;
+        writeln!(f, "memory of rings, pools and history, at most:")?;
+        for (what, bytes) in &self.memory {
+            writeln!(f, "  {:>9} KiB  {what}", bytes / 1024)?;
+        }
+        write!(f, "  {:>9} KiB  in all", self.memory_bytes() / 1024)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(cores: usize) -> Plan {
+        let machine = Machine { cores: (0..cores).collect() };
+        Plan::new(&Config::default(), &machine)
+    }
+
+    #[test]
+    fn two_cores_give_parsing_one_of_them() {
+        let plan = plan(2);
+        assert_eq!(plan.parse, [Some(1)]);
+        assert_eq!((plan.ingest[0], plan.window[0]), (Some(0), Some(0)));
+    }
+
+    #[test]
+    fn sixteen_cores_get_lanes_on_cores_of_their_own() {
+        let plan = plan(16);
+        assert_eq!((plan.parse.len(), plan.window.len()), (4, 2));
+        let mut used: Vec<_> = plan.ingest.iter().chain(&plan.parse).chain(&plan.window).collect();
+        used.sort();
+        used.dedup();
+        assert_eq!(used.len(), 10);
+    }
+
+    #[test]
+    fn no_pinning_and_unknown_cores_still_run() {
+        let mut config = Config::default();
+        config.threads.pin = false;
+        let machine = Machine { cores: vec![0, 1] };
+        assert_eq!(Plan::new(&config, &machine).parse, [None]);
+        assert_eq!(plan(0).parse, [None]);
+    }
+}

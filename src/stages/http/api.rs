@@ -1,0 +1,328 @@
+//! The JSON API: requests in, answers out; no sockets here.
+
+use std::io::Read;
+
+use serde_json::{Value, json};
+use tiny_http::{Header, Method, Request, Response};
+
+use super::{Phase, Shared, assets, prometheus};
+use crate::config::WindowKind;
+use crate::event::rules::Rules;
+use crate::event::time::{format_rfc3339_us, parse_rfc3339_us};
+use crate::stages::publish::encode::kind_name;
+use crate::stages::publish::stats;
+use crate::stages::settings::Settings;
+
+/// The largest body that is read, bytes.
+const MAX_BODY: usize = 64 * 1024;
+/// The most of anything that one request lists.
+const MAX_LIMIT: usize = 10_000;
+
+const JSON: &str = "application/json; charset=utf-8";
+/// Nothing from elsewhere, nothing inline, no framing.
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                   connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    status: u16,
+    content_type: &'static str,
+    body: Vec<u8>,
+    allow: Option<&'static str>,
+}
+
+impl Answer {
+    fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, content_type, body: body.into(), allow: None }
+    }
+
+    fn json(body: impl Into<Vec<u8>>) -> Self {
+        Self::new(200, JSON, body)
+    }
+
+    /// An error in the API's form.
+    pub fn error(status: u16, code: &str, message: &str) -> Self {
+        let body = json!({ "error": { "code": code, "message": message } });
+        Self::new(status, JSON, body.to_string())
+    }
+
+    /// For tiny_http. All header values are constants.
+    pub fn into_response(self) -> Response<std::io::Cursor<Vec<u8>>> {
+        let mut response = Response::from_data(self.body).with_status_code(self.status);
+        let mut add = |name: &str, value: &str| {
+            if let Ok(header) = Header::from_bytes(name.as_bytes(), value.as_bytes()) {
+                response.add_header(header);
+            }
+        };
+        add("Content-Type", self.content_type);
+        add("Cache-Control", "no-store");
+        add("X-Content-Type-Options", "nosniff");
+        add("Referrer-Policy", "no-referrer");
+        add("Content-Security-Policy", CSP);
+        if let Some(allow) = self.allow {
+            add("Allow", allow);
+        }
+        response
+    }
+}
+
+/// Answers anything but the event stream.
+pub fn answer(shared: &Shared, request: &mut Request) -> Answer {
+    let url = request.url().to_owned();
+    let (path, query) = url.split_once('?').unwrap_or((&url, ""));
+    if path == "/api/rules" {
+        return match request.method() {
+            Method::Get | Method::Head => rules(shared),
+            Method::Post | Method::Put => replace_rules(shared, request),
+            _ => not_allowed("GET, HEAD, POST, PUT"),
+        };
+    }
+    let found = match path {
+        "/api/stats" => {
+            let (t, board, names) = (&shared.telemetry, &shared.board, &shared.dictionary);
+            Some(Answer::json(stats::stats_json(t, board, names, shared.clock.now())))
+        }
+        "/api/windows" => Some(windows(shared)),
+        "/api/alerts" => Some(listing(query, 50, |limit| Ok(join(&shared.board.alerts(limit))))),
+        "/api/deadletters" => Some(listing(query, 50, |limit| Ok(letters(shared, limit)))),
+        "/metrics" => {
+            Some(Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", prometheus::render(shared)))
+        }
+        "/health" | "/health/ready" => Some(health(shared, true)),
+        "/health/live" => Some(health(shared, false)),
+        _ => match path.strip_prefix("/api/aggregates/") {
+            Some(window) => Some(aggregates(shared, window, query)),
+            None => assets::find(path).map(|(kind, body)| Answer::new(200, kind, body)),
+        },
+    };
+    match found {
+        Some(answer) if matches!(request.method(), Method::Get | Method::Head) => answer,
+        Some(_) => not_allowed("GET, HEAD"),
+        None => Answer::error(404, "not_found", "no such path; /openapi.json lists what there is"),
+    }
+}
+
+fn not_allowed(allow: &'static str) -> Answer {
+    let message = format!("this path answers {allow} only");
+    Answer { allow: Some(allow), ..Answer::error(405, "method_not_allowed", &message) }
+}
+
+fn health(shared: &Shared, ready: bool) -> Answer {
+    let status = match shared.phase() {
+        Phase::Starting => "starting",
+        Phase::Ready => "ready",
+        Phase::Draining | Phase::Stopped => "draining",
+    };
+    let code = if ready && status != "ready" { 503 } else { 200 };
+    let status = if ready { status } else { "live" };
+    Answer::new(code, JSON, json!({ "status": status }).to_string())
+}
+
+fn windows(shared: &Shared) -> Answer {
+    let list: Vec<Value> = shared
+        .windows
+        .iter()
+        .map(|window| match window.kind {
+            WindowKind::Tumbling { size } => json!({
+                "name": window.name,
+                "kind": kind_name(window),
+                "size_seconds": size.as_secs_f64(),
+                "group_by": [],
+            }),
+        })
+        .collect();
+    Answer::json(Value::Array(list).to_string())
+}
+
+fn aggregates(shared: &Shared, name: &str, query: &str) -> Answer {
+    let Some(window) = shared.windows.iter().position(|w| w.name == name) else {
+        let known: Vec<&str> = shared.windows.iter().map(|w| w.name.as_str()).collect();
+        let message = format!("no window is called {:?}; there are: {}", cut(name), known.join(", "));
+        return Answer::error(404, "unknown_window", &message);
+    };
+    listing(query, 10, |limit| {
+        let since_us = match parameter(query, "since") {
+            None => None,
+            Some(text) => Some(moment(&text)?),
+        };
+        Ok(join(&shared.board.results(window, limit, since_us)))
+    })
+}
+
+/// A list of the newest `limit` things.
+fn listing(query: &str, default: usize, list: impl FnOnce(usize) -> Result<String, String>) -> Answer {
+    let limit = match parameter(query, "limit") {
+        None => Ok(default),
+        Some(text) => match text.parse::<usize>() {
+            Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
+            _ => Err(format!("limit={:?}: expected a whole number from 1 to {MAX_LIMIT}", cut(&text))),
+        },
+    };
+    match limit.and_then(list) {
+        Ok(body) => Answer::json(body),
+        Err(message) => Answer::error(400, "bad_parameter", &message),
+    }
+}
+
+/// Seconds since the epoch or RFC 3339, in microseconds.
+fn moment(text: &str) -> Result<i64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds.abs() < 1e12 => Ok((seconds * 1e6).round() as i64),
+        _ => parse_rfc3339_us(text).ok_or_else(|| {
+            format!("since={:?}: expected seconds since the epoch or an RFC 3339 time", cut(text))
+        }),
+    }
+}
+
+fn letters(shared: &Shared, limit: usize) -> String {
+    let list: Vec<Value> = shared
+        .board
+        .letters(limit)
+        .iter()
+        .map(|letter| {
+            json!({
+                "time": format_rfc3339_us(letter.time_us),
+                "reason": letter.reason.as_str(),
+                "message": letter.message,
+                "seq": letter.seq,
+                "index": letter.index,
+                "bytes": letter.len,
+                "head": String::from_utf8_lossy(&letter.head),
+            })
+        })
+        .collect();
+    Value::Array(list).to_string()
+}
+
+fn rules(shared: &Shared) -> Answer {
+    Answer::json(shared.settings.get().rules.to_json())
+}
+
+/// Replaces the rules at once on all parse threads (each looks before its next chunk), or says
+/// what is wrong and leaves the old ones.
+fn replace_rules(shared: &Shared, request: &mut Request) -> Answer {
+    if let Err(refusal) = may_change_state(request) {
+        return refusal;
+    }
+    let too_long = || {
+        let message = format!("the body may have {MAX_BODY} bytes");
+        Answer::error(413, "too_long", &message)
+    };
+    if request.body_length().is_some_and(|len| len > MAX_BODY) {
+        return too_long();
+    }
+    let mut body = Vec::new();
+    let mut reader = request.as_reader().take(MAX_BODY as u64 + 1);
+    if let Err(error) = reader.read_to_end(&mut body) {
+        return Answer::error(400, "bad_body", &format!("the body could not be read: {error}"));
+    }
+    if body.len() > MAX_BODY {
+        return too_long();
+    }
+    match Rules::parse(&body) {
+        Ok(rules) => {
+            shared.settings.update(|old| Settings { rules, ..old.clone() });
+            self::rules(shared)
+        }
+        Err(message) => Answer::error(400, "bad_rules", &message),
+    }
+}
+
+/// Only JSON, and only from pages of this very host: a form or a script elsewhere cannot send
+/// either without a preflight, which is never granted.
+fn may_change_state(request: &Request) -> Result<(), Answer> {
+    let header =
+        |name: &'static str| request.headers().iter().find(|h| h.field.equiv(name)).map(|h| h.value.as_str());
+    let media = header("Content-Type").unwrap_or("").split(';').next();
+    if !media.is_some_and(|m| m.trim().eq_ignore_ascii_case("application/json")) {
+        return Err(Answer::error(415, "unsupported_media_type", "send Content-Type: application/json"));
+    }
+    let Some(origin) = header("Origin") else {
+        return Ok(());
+    };
+    let same = header("Host").is_some_and(|host| {
+        origin
+            .strip_prefix("http://")
+            .or_else(|| origin.strip_prefix("https://"))
+            .is_some_and(|origin| origin.eq_ignore_ascii_case(host))
+    });
+    if same {
+        Ok(())
+    } else {
+        Err(Answer::error(
+            403,
+            "foreign_origin",
+            "requests that change something must come from the same origin or carry none",
+        ))
+    }
+}
+
+fn join(list: &[std::sync::Arc<str>]) -> String {
+    format!("[{}]", list.join(","))
+}
+
+/// A query parameter, percent-decoded.
+fn parameter(query: &str, name: &str) -> Option<String> {
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| percent_decode(value))
+}
+
+/// Undoes percent-encoding (RFC 3986); what is malformed stays as it is.
+fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = text.get(at + 1..at + 3);
+        let byte = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match (bytes[at], byte) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                at += 3;
+            }
+            (b'+', _) => {
+                out.push(b' ');
+                at += 1;
+            }
+            (other, _) => {
+                out.push(other);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Foreign text in a message: short.
+fn cut(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded() {
+        assert_eq!(parameter("limit=5&since=a%20b+c%", "since").unwrap(), "a b c%");
+        assert_eq!(parameter("limit=5", "since"), None);
+    }
+
+    #[test]
+    fn moments_are_seconds_or_rfc3339() {
+        assert_eq!(moment("1.5"), Ok(1_500_000));
+        assert_eq!(moment("1970-01-01T00:00:01Z"), Ok(1_000_000));
+        assert!(moment("yesterday").unwrap_err().contains("yesterday"));
+    }
+
+    #[test]
+    fn a_bad_limit_names_itself() {
+        let answer = listing("limit=0", 10, |_| Ok(String::new()));
+        assert_eq!(answer.status, 400);
+        assert!(String::from_utf8_lossy(&answer.body).contains("limit=\\\"0\\\""));
+    }
+}

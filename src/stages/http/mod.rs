@@ -1,0 +1,199 @@
+//! HTTP: tiny_http on a listener of our own, a few worker threads, one thread an SSE client.
+//!
+//! tiny_http has no time-outs and gives its accept loop up for good when descriptors run out
+//! (known, and why this port listens on loopback by default). So: the listener carries a send
+//! time-out that accepted sockets inherit, and when the server has died a new one is made on a
+//! clone of the listener. Nothing that comes from outside is ever put into a header.
+
+pub mod api;
+pub mod assets;
+pub mod prometheus;
+pub mod sse;
+
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tiny_http::{Request, Server};
+
+use crate::config::Window;
+use crate::message::Subscribe;
+use crate::runtime::cell::Cell;
+use crate::runtime::clock::Clock;
+use crate::runtime::names::Dictionary;
+use crate::runtime::ring::Tx;
+use crate::runtime::wake::Bell;
+use crate::stages::publish::board::Board;
+use crate::stages::settings::Settings;
+use crate::telemetry::counters::{Telemetry, ThreadMeter};
+
+/// Worker threads: one may be held up by a client that does not read, for as long as
+/// [`SEND_TIMEOUT`].
+pub const WORKERS: usize = 4;
+/// How long a client may take no bytes of an answer.
+const SEND_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause before a server that died is made anew.
+const REBUILD_PAUSE: Duration = Duration::from_millis(200);
+
+/// The daemon's life, as `/health` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// Not all threads run yet.
+    Starting = 0,
+    /// Serving.
+    Ready = 1,
+    /// Draining.
+    Draining = 2,
+    /// HTTP is to end.
+    Stopped = 3,
+}
+
+/// What all HTTP threads share.
+pub struct Shared {
+    /// Everything that is counted.
+    pub telemetry: Arc<Telemetry>,
+    /// Results, alerts, dead letters, rates.
+    pub board: Arc<Board>,
+    /// Names behind the numbers.
+    pub dictionary: Arc<Dictionary>,
+    /// Rules, replaced by `POST /api/rules`.
+    pub settings: Arc<Cell<Settings>>,
+    /// The configured windows.
+    pub windows: Vec<Window>,
+    /// The clock of the process.
+    pub clock: Clock,
+    /// SSE subscribers at most.
+    pub sse_clients: usize,
+    /// SSE subscribers now.
+    pub sse_open: AtomicUsize,
+    /// The publish thread's bell, for the rings of new subscribers.
+    pub publish: Arc<Bell>,
+    phase: AtomicU8,
+    server: Mutex<Rebuild>,
+}
+
+struct Rebuild {
+    listener: TcpListener,
+    server: Arc<Server>,
+    generation: u64,
+}
+
+/// What [`Shared::new`] needs.
+pub struct Parts {
+    /// See [`Shared`].
+    pub telemetry: Arc<Telemetry>,
+    /// See [`Shared`].
+    pub board: Arc<Board>,
+    /// See [`Shared`].
+    pub dictionary: Arc<Dictionary>,
+    /// See [`Shared`].
+    pub settings: Arc<Cell<Settings>>,
+    /// See [`Shared`].
+    pub windows: Vec<Window>,
+    /// See [`Shared`].
+    pub clock: Clock,
+    /// See [`Shared`].
+    pub sse_clients: usize,
+    /// See [`Shared`].
+    pub publish: Arc<Bell>,
+}
+
+impl Shared {
+    /// A server on `listener`, whose workers are still to be started.
+    pub fn new(listener: TcpListener, parts: Parts) -> std::io::Result<Self> {
+        socket2::SockRef::from(&listener).set_write_timeout(Some(SEND_TIMEOUT))?;
+        let server = Arc::new(make_server(&listener)?);
+        Ok(Self {
+            telemetry: parts.telemetry,
+            board: parts.board,
+            dictionary: parts.dictionary,
+            settings: parts.settings,
+            windows: parts.windows,
+            clock: parts.clock,
+            sse_clients: parts.sse_clients,
+            sse_open: AtomicUsize::new(0),
+            publish: parts.publish,
+            phase: AtomicU8::new(Phase::Starting as u8),
+            server: Mutex::new(Rebuild { listener, server, generation: 0 }),
+        })
+    }
+
+    /// Moves on in the daemon's life.
+    pub fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    /// Where the daemon is in its life.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Starting,
+            1 => Phase::Ready,
+            2 => Phase::Draining,
+            _ => Phase::Stopped,
+        }
+    }
+
+    /// Ends the workers.
+    pub fn stop(&self) {
+        self.set_phase(Phase::Stopped);
+        let server = Arc::clone(&self.lock().server);
+        for _ in 0..WORKERS {
+            server.unblock();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Rebuild> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self) -> (u64, Arc<Server>) {
+        let rebuild = self.lock();
+        (rebuild.generation, Arc::clone(&rebuild.server))
+    }
+
+    /// The server of `generation` has died: makes another, unless somebody already has.
+    fn rebuild(&self, generation: u64) {
+        std::thread::sleep(REBUILD_PAUSE);
+        let mut rebuild = self.lock();
+        if rebuild.generation == generation
+            && let Ok(server) = make_server(&rebuild.listener)
+        {
+            rebuild.server = Arc::new(server);
+            rebuild.generation += 1;
+        }
+    }
+}
+
+fn make_server(listener: &TcpListener) -> std::io::Result<Server> {
+    Server::from_listener(listener.try_clone()?, None)
+        .map_err(|error| std::io::Error::other(error.to_string()))
+}
+
+/// One worker: takes requests until the server is stopped.
+pub fn work(shared: &Arc<Shared>, mut subscribe: Tx<Subscribe>, meter: &ThreadMeter) {
+    while shared.phase() != Phase::Stopped {
+        let (generation, server) = shared.current();
+        match server.recv() {
+            Ok(request) => {
+                let start_ns = shared.clock.mono_ns();
+                handle(shared, request, &mut subscribe);
+                meter.turn(shared.clock.mono_ns() - start_ns, true);
+            }
+            Err(_) if shared.phase() == Phase::Stopped => {}
+            Err(_) => shared.rebuild(generation),
+        }
+    }
+}
+
+fn handle(shared: &Arc<Shared>, mut request: Request, subscribe: &mut Tx<Subscribe>) {
+    let path = request.url().split('?').next().unwrap_or("");
+    if path == "/stream/metrics" && *request.method() == tiny_http::Method::Get {
+        sse::serve(shared, request, subscribe);
+        return;
+    }
+    let answer = api::answer(shared, &mut request);
+    // A client that has gone, or does not read, is its own loss.
+    drop(request.respond(answer.into_response()));
+}

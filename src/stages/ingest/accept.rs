@@ -1,0 +1,97 @@
+//! New connections: lane 0 accepts and gives each to the lane whose turn it is.
+
+use std::io;
+
+use mio::net::TcpStream;
+use mio::{Interest, Token};
+
+use super::connection::Connection;
+use super::{ACCEPT_PAUSE_NS, FIRST_CONNECTION, Ingest, OVER_LIMIT_ROOM, READS_PER_TURN};
+use crate::message::ConnId;
+use crate::runtime::clock::Now;
+use crate::runtime::ring::Rx;
+
+impl Ingest {
+    pub(super) fn accept(&mut self, now: Now) -> bool {
+        if !self.accepting || now.mono_ns < self.accept_after_ns {
+            return false;
+        }
+        let mut worked = false;
+        for _ in 0..READS_PER_TURN {
+            let Some(listener) = self.options.listener.as_mut() else {
+                return worked;
+            };
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    worked = true;
+                    self.place(stream, now);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.accepting = false;
+                    break;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => {
+                    // Most likely no descriptors are left. The listener stays ready; look
+                    // again in a while, when some may have come back.
+                    self.accept_after_ns = now.mono_ns + ACCEPT_PAUSE_NS;
+                    break;
+                }
+            }
+        }
+        worked
+    }
+
+    /// Gives a new socket to the lane whose turn it is.
+    fn place(&mut self, stream: TcpStream, now: Now) {
+        let lanes = self.ports.hand_off.len() + 1;
+        let lane = self.next_lane;
+        self.next_lane = (lane + 1) % lanes;
+        match lane.checked_sub(1) {
+            None => self.adopt(stream, now),
+            Some(other) => {
+                let stream = std::net::TcpStream::from(stream);
+                if let Err(stream) = self.ports.hand_off[other].push(stream) {
+                    self.adopt(TcpStream::from_std(stream), now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn adopt_handed(&mut self, now: Now) -> bool {
+        let mut worked = false;
+        while let Some(stream) = self.ports.handed.as_mut().and_then(Rx::pop) {
+            self.adopt(TcpStream::from_std(stream), now);
+            worked = true;
+        }
+        worked
+    }
+
+    fn adopt(&mut self, mut stream: TcpStream, now: Now) {
+        let counters = &self.options.counters;
+        if counters.open.get() >= self.options.max_connections + OVER_LIMIT_ROOM {
+            counters.refused.add(1);
+            return;
+        }
+        let slot = self.free_slots.pop().unwrap_or_else(|| {
+            self.connections.push(None);
+            self.generations.push(0);
+            (self.connections.len() - 1) as u32
+        });
+        // Latency is worth more than packets here; a socket that refuses works all the same.
+        drop(stream.set_nodelay(true));
+        let token = Token(slot as usize + FIRST_CONNECTION);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if self.poll.registry().register(&mut stream, token, interest).is_err() {
+            self.free_slots.push(slot);
+            return;
+        }
+        let id = ConnId { slot, generation: self.generations[slot as usize] };
+        let deadline_ns = now.mono_ns + self.options.handshake_timeout_ns;
+        self.connections[slot as usize] = Some(Connection::new(id, stream, deadline_ns));
+        self.impatient = true;
+        counters.accepted.add(1);
+        counters.open.set(counters.open.get() + 1);
+    }
+}

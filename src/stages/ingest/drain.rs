@@ -1,0 +1,106 @@
+//! The drain, as the sockets see it: no new connections, read what clients have sent, end the
+//! input, send the last acks, close with 1001.
+//!
+//! It is end of input, not a message: dropping the ring to the parse thread is what tells the
+//! rest of the pipeline.
+
+use super::connection::State;
+use super::{Ingest, LINGER_NS};
+use crate::runtime::clock::Now;
+
+/// How far the drain has come.
+#[derive(Debug)]
+pub(super) struct Drain {
+    /// Until when sockets are read.
+    read_until_ns: u64,
+    /// When the whole must be over.
+    deadline_ns: u64,
+    closing: bool,
+}
+
+impl Drain {
+    pub(super) fn deadline_ns(&self) -> u64 {
+        if self.closing { self.deadline_ns } else { self.read_until_ns }
+    }
+}
+
+impl Ingest {
+    pub(super) fn begin_drain(&mut self, now: Now) {
+        self.accepting = false;
+        if let Some(mut listener) = self.options.listener.take() {
+            // It is closed by going out of scope; deregistering is a courtesy.
+            drop(self.poll.registry().deregister(&mut listener));
+        }
+        self.ports.hand_off.clear();
+        let timeout_ns = self.options.drain_timeout_ns;
+        self.drain = Some(Drain {
+            // A client may go on sending for ever: reading gets a part of the time only.
+            read_until_ns: now.mono_ns + (timeout_ns / 10).min(1_000_000_000),
+            deadline_ns: now.mono_ns + timeout_ns / 2,
+            closing: false,
+        });
+        // Bytes that lie in the sockets raise no further event.
+        for (slot, conn) in self.connections.iter_mut().enumerate() {
+            if let Some(conn) = conn
+                && !conn.queued
+            {
+                conn.queued = true;
+                self.ready.push_back(slot as u32);
+            }
+        }
+    }
+
+    /// Takes the next step of the drain; says whether it is over.
+    pub(super) fn drain_is_over(&mut self, now: Now) -> bool {
+        let Some(drain) = self.drain.as_ref() else {
+            return false;
+        };
+        let (read_until_ns, deadline_ns, closing) = (drain.read_until_ns, drain.deadline_ns, drain.closing);
+        if self.ports.chunks.is_some() && (self.ready.is_empty() || now.mono_ns >= read_until_ns) {
+            // The end of the input. Whatever a socket still holds was never acknowledged.
+            self.ports.chunks = None;
+            self.ready.clear();
+        }
+        if self.ports.chunks.is_some() {
+            return false;
+        }
+        let late = now.mono_ns >= deadline_ns;
+        let all_applied = self.ports.replies.ended() && self.options.progress.applied() >= self.sent;
+        if !closing && (all_applied || late) {
+            self.close_all(now);
+        }
+        let Some(drain) = self.drain.as_ref() else {
+            return false;
+        };
+        drain.closing && (late || self.connections.iter().all(Option::is_none))
+    }
+
+    fn close_all(&mut self, now: Now) {
+        self.impatient = true;
+        for slot in 0..self.connections.len() as u32 {
+            let Some(Some(conn)) = self.connections.get_mut(slot as usize) else {
+                continue;
+            };
+            match conn.state {
+                State::Open | State::Finishing { .. } => {
+                    conn.ripen(self.options.progress.applied());
+                    conn.close(1001, "the daemon is shutting down");
+                    conn.state = State::Lingering { deadline_ns: now.mono_ns + LINGER_NS.min(500_000_000) };
+                    self.flush_connection(slot);
+                }
+                State::Handshake { .. } => self.drop_connection(slot),
+                State::Lingering { .. } => {}
+            }
+        }
+        // Read (and throw away) until the peers have closed.
+        for (slot, conn) in self.connections.iter_mut().enumerate() {
+            if let Some(conn) = conn {
+                conn.queued = true;
+                self.ready.push_back(slot as u32);
+            }
+        }
+        if let Some(drain) = self.drain.as_mut() {
+            drain.closing = true;
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The upgrade from HTTP to WebSocket, as a function of the bytes a connection has sent so far.
+//!
+//! The ingest thread calls [`judge`] after every read until it decides. tungstenite parses the request
+//! and makes the answer; it is driven here rather than through its own handshake because that one
+//! refuses frames pipelined behind the request, which are kept for the frame decoder instead.
+//!
+//! What must always hold: nothing that came from outside goes into an answer except a validated host
+//! and the key's digest, and every refusal is a complete response after which the connection is closed.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use tungstenite::{
+    Error,
+    error::{CapacityError, ProtocolError},
+    handshake::{
+        machine::TryParse,
+        server::{Request, create_response, write_response},
+    },
+    http::{HeaderMap, HeaderValue},
+};
+
+/// The longest request, in bytes; more is answered 431.
+pub const MAX_REQUEST: usize = 16 * 1024;
+
+/// Where events are sent to.
+pub const PATH: &str = "/ws/ingest";
+
+/// The subprotocol whose offer asks for acknowledgements.
+pub const SUBPROTOCOL: &str = "flumen.ingest.v1";
+
+const SUBPROTOCOL_HEADER: &str = "sec-websocket-protocol";
+
+/// What is to be done with a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Read on: the request is not all there. Never said of [`MAX_REQUEST`] bytes or more.
+    NeedMore,
+    /// It is a WebSocket from here on.
+    Accept {
+        /// Bytes of the request; those behind are frames.
+        consumed: usize,
+        /// To be sent before anything else.
+        response: Vec<u8>,
+        /// The client asked for acknowledgements.
+        ack: bool,
+    },
+    /// Send this, then close.
+    Refuse {
+        /// A complete response.
+        response: Vec<u8>,
+        /// For the log: what was wrong, in words of ours.
+        why: &'static str,
+    },
+}
+
+/// Judges what a connection has sent so far. `http_port` is where the dashboard listens, for those who
+/// come here with a browser; `None` where there is none to send them to.
+pub fn judge(buf: &[u8], http_port: Option<u16>) -> Decision {
+    let head = &buf[..buf.len().min(MAX_REQUEST)];
+    match Request::try_parse(head) {
+        Ok(Some((consumed, request))) => match request.uri().path() {
+            PATH => upgrade(consumed, &request),
+            path => elsewhere(path, request.headers(), http_port, true),
+        },
+        Ok(None) if head.len() < MAX_REQUEST => Decision::NeedMore,
+        Ok(None) => refuse(&TOO_LONG),
+        Err(Error::Capacity(CapacityError::TooManyHeaders)) => refuse(&TOO_MANY_HEADERS),
+        Err(Error::Protocol(ProtocolError::WrongHttpMethod | ProtocolError::WrongHttpVersion)) => {
+            no_upgrade(head, http_port)
+        }
+        Err(_) => refuse(&BAD_REQUEST),
+    }
+}
+
+/// A request for [`PATH`].
+fn upgrade(consumed: usize, request: &Request) -> Decision {
+    let headers = request.headers();
+    // What would be its body would be read as frames.
+    let has_length = headers.get_all("content-length").iter().any(|length| length != "0");
+    if has_length || headers.contains_key("transfer-encoding") {
+        return refuse(&BODY);
+    }
+    let mut response = match create_response(request) {
+        Ok(response) => response,
+        Err(Error::Protocol(
+            ProtocolError::MissingConnectionUpgradeHeader | ProtocolError::MissingUpgradeWebSocketHeader,
+        )) => return refuse(&UPGRADE_REQUIRED),
+        Err(Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader)) => {
+            return refuse(&WRONG_VERSION);
+        }
+        Err(_) => return refuse(&BAD_KEY),
+    };
+    if !welcome_origin(headers) {
+        return refuse(&FOREIGN_ORIGIN);
+    }
+    let offered = headers
+        .get_all(SUBPROTOCOL_HEADER)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|name| name.trim() == SUBPROTOCOL);
+    if offered {
+        response.headers_mut().insert(SUBPROTOCOL_HEADER, HeaderValue::from_static(SUBPROTOCOL));
+    }
+    let asked = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "ack=1"));
+    let mut bytes = Vec::with_capacity(256);
+    match write_response(&mut bytes, &response) {
+        Ok(()) => Decision::Accept { consumed, response: bytes, ack: asked || offered },
+        Err(_) => refuse(&BAD_REQUEST),
+    }
+}
+
+/// A request for anything but [`PATH`].
+fn elsewhere(path: &str, headers: &HeaderMap, http_port: Option<u16>, body: bool) -> Decision {
+    match http_port {
+        Some(port) if path == "/" => {
+            let host = own_host(headers).unwrap_or("127.0.0.1");
+            respond(&DASHBOARD, &format!("Location: http://{host}:{port}/\r\n"), body)
+        }
+        _ => respond(&NOT_FOUND, "", body),
+    }
+}
+
+/// A whole, well-formed request that tungstenite stops at for its method or its version. It can be no
+/// upgrade, and its path decides which answer it gets.
+fn no_upgrade(head: &[u8], http_port: Option<u16>) -> Decision {
+    // The parser takes empty lines before the request line, and a bare LF as a line's end.
+    let start = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(head.len());
+    let head = &head[start..];
+    let line_end = head.iter().position(|&byte| byte == b'\n').map_or(head.len(), |lf| lf + 1);
+    let (line, rest) = head.split_at(line_end);
+    let mut words = line.split(|&byte| byte == b' ');
+    let (Some(method), Some(target)) = (words.next(), words.next()) else {
+        return refuse(&BAD_REQUEST);
+    };
+    let path = target.split(|&byte| byte == b'?').next().and_then(|path| str::from_utf8(path).ok());
+    let headers = HeaderMap::try_parse(rest).ok().flatten().map(|(_, headers)| headers).unwrap_or_default();
+    let body = method != b"HEAD";
+    match path {
+        Some(PATH) => respond(&UPGRADE_REQUIRED, "", body),
+        Some(path) => elsewhere(path, &headers, http_port, body),
+        None => respond(&NOT_FOUND, "", body),
+    }
+}
+
+/// Whether the page that opened this connection, if it was one, may: a page from the host it talks to,
+/// or from this machine. Programs send no `Origin`; browsers always do, and a page cannot forge it.
+fn welcome_origin(headers: &HeaderMap) -> bool {
+    let mut origins = headers.get_all("origin").iter();
+    let origin = match (origins.next(), origins.next()) {
+        (None, _) => return true,
+        (Some(origin), None) => origin,
+        (Some(_), Some(_)) => return false,
+    };
+    let host = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.split_once("://"))
+        .and_then(|(_, authority)| host_of(authority));
+    host.is_some_and(|host| {
+        is_loopback(host) || own_host(headers).is_some_and(|own| own.eq_ignore_ascii_case(host))
+    })
+}
+
+/// The host of the one `Host` header, without its port; `None` where there is none, several, or an odd
+/// one.
+fn own_host(headers: &HeaderMap) -> Option<&str> {
+    let mut hosts = headers.get_all("host").iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().ok().and_then(host_of),
+        _ => None,
+    }
+}
+
+/// The host of `host[:port]`: a name or an IPv4 address of letters, digits, dots and hyphens, or an
+/// IPv6 address in brackets. `None` for anything else.
+fn host_of(authority: &str) -> Option<&str> {
+    let host_len = if authority.starts_with('[') {
+        authority.find(']')? + 1
+    } else {
+        authority.find(':').unwrap_or(authority.len())
+    };
+    let (host, port) = authority.split_at(host_len);
+    let port_is_fine = match port.strip_prefix(':') {
+        None => port.is_empty(),
+        Some(digits) => digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit()),
+    };
+    let host_is_fine = match bracketed(host) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            !host.is_empty()
+                && host.len() <= 253
+                && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
+        }
+    };
+    (host_is_fine && port_is_fine).then_some(host)
+}
+
+fn is_loopback(host: &str) -> bool {
+    match bracketed(host) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()),
+        None => {
+            host.eq_ignore_ascii_case("localhost")
+                || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+        }
+    }
+}
+
+fn bracketed(host: &str) -> Option<&str> {
+    host.strip_prefix('[')?.strip_suffix(']')
+}
+
+/// An answer other than 101. Its texts go into JSON as they are: no quotes, no backslashes.
+struct Refusal {
+    status: &'static str,
+    code: &'static str,
+    why: &'static str,
+    /// Header lines, each with its CR LF.
+    headers: &'static str,
+}
+
+const CLOSE: &str = "Connection: close\r\n";
+/// RFC 9110, 7.8 and 15.5.22: `Upgrade` is a must on a 426 and has to be named in `Connection`.
+const CLOSE_AND_UPGRADE: &str =
+    "Connection: close, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+
+const DASHBOARD: Refusal = Refusal {
+    status: "307 Temporary Redirect",
+    code: "dashboard_elsewhere",
+    why: "the dashboard has its own port",
+    headers: CLOSE,
+};
+const BAD_REQUEST: Refusal = Refusal {
+    status: "400 Bad Request",
+    code: "bad_request",
+    why: "not an HTTP/1.1 request",
+    headers: CLOSE,
+};
+const BAD_KEY: Refusal = Refusal {
+    status: "400 Bad Request",
+    code: "bad_websocket_key",
+    why: "Sec-WebSocket-Key must be 16 bytes in base64",
+    headers: CLOSE,
+};
+const BODY: Refusal = Refusal {
+    status: "400 Bad Request",
+    code: "unexpected_body",
+    why: "an upgrade to a WebSocket has no body",
+    headers: CLOSE,
+};
+const FOREIGN_ORIGIN: Refusal = Refusal {
+    status: "403 Forbidden",
+    code: "foreign_origin",
+    why: "pages of another origin may not send events",
+    headers: CLOSE,
+};
+const NOT_FOUND: Refusal =
+    Refusal { status: "404 Not Found", code: "not_found", why: "events go to /ws/ingest", headers: CLOSE };
+const UPGRADE_REQUIRED: Refusal = Refusal {
+    status: "426 Upgrade Required",
+    code: "upgrade_required",
+    why: "/ws/ingest speaks WebSocket only",
+    headers: CLOSE_AND_UPGRADE,
+};
+const WRONG_VERSION: Refusal = Refusal {
+    status: "426 Upgrade Required",
+    code: "unsupported_version",
+    why: "Sec-WebSocket-Version must be 13",
+    headers: CLOSE_AND_UPGRADE,
+};
+const TOO_LONG: Refusal = Refusal {
+    status: "431 Request Header Fields Too Large",
+    code: "request_too_large",
+    why: "the request is longer than 16 KiB",
+    headers: CLOSE,
+};
+const TOO_MANY_HEADERS: Refusal = Refusal {
+    status: "431 Request Header Fields Too Large",
+    code: "too_many_headers",
+    why: "the request has more than 124 headers",
+    headers: CLOSE,
+};
+
+fn refuse(refusal: &Refusal) -> Decision {
+    respond(refusal, "", true)
+}
+
+/// `more_headers` are lines made here, each with its CR LF. Without `body` (the answer to a HEAD) only
+/// its length is told.
+fn respond(refusal: &Refusal, more_headers: &str, body: bool) -> Decision {
+    let Refusal { status, code, why, headers } = refusal;
+    let json = format!(r#"{{"error":{{"code":"{code}","message":"{why}"}}}}"#);
+    let response = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         {headers}{more_headers}\r\n{}",
+        json.len(),
+        if body { json.as_str() } else { "" },
+    );
+    Decision::Refuse { response: response.into_bytes(), why }
+}
+
+#[cfg(test)]
+mod tests;

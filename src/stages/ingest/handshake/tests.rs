@@ -1,0 +1,328 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// A valid upgrade of `target`, with `more` header lines.
+fn upgrade_request(target: &str, more: &str) -> Vec<u8> {
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: flumen.example:8000\r\nUpgrade: websocket\r\n\
+         Connection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n{KEY}{more}\r\n"
+    )
+    .into_bytes()
+}
+
+fn get(target: &str, more: &str) -> Vec<u8> {
+    format!("GET {target} HTTP/1.1\r\n{more}\r\n").into_bytes()
+}
+
+fn accepted(request: &[u8]) -> (usize, String, bool) {
+    match judge(request, Some(8001)) {
+        Decision::Accept { consumed, response, ack } => (consumed, String::from_utf8(response).unwrap(), ack),
+        other => panic!("{other:?} to {}", String::from_utf8_lossy(request)),
+    }
+}
+
+/// The response of a refusal, after checking that it is complete and well formed.
+fn refused(request: &[u8]) -> String {
+    let Decision::Refuse { response, why } = judge(request, Some(8001)) else {
+        panic!("not refused: {}", String::from_utf8_lossy(request))
+    };
+    assert!(!why.is_empty());
+    let response = String::from_utf8(response).unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    let line = |name: &str| {
+        head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{head}"))
+    };
+    assert!(head.starts_with("HTTP/1.1 "));
+    assert!(line("Connection: ").starts_with("close"));
+    assert_eq!(line("Content-Type: "), "application/json");
+    assert!(!head.replace("\r\n", "").contains(['\r', '\n']));
+    if !request.starts_with(b"HEAD") {
+        assert_eq!(line("Content-Length: "), body.len().to_string());
+        assert!(body.starts_with(r#"{"error":{"code":""#) && body.ends_with(r#""}}"#), "{body}");
+        assert_eq!(body.matches('"').count(), 10, "{body}");
+    }
+    response
+}
+
+fn status(request: &[u8]) -> String {
+    refused(request)["HTTP/1.1 ".len()..][..3].to_string()
+}
+
+#[test]
+fn a_valid_upgrade_is_accepted() {
+    let request = upgrade_request(PATH, "");
+    let (consumed, response, ack) = accepted(&request);
+    assert_eq!(consumed, request.len());
+    assert!(response.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{response}");
+    assert!(response.ends_with("\r\n\r\n"));
+    // The example of RFC 6455, 1.3.
+    assert!(response.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{response}");
+    assert!(!response.contains(SUBPROTOCOL_HEADER));
+    assert!(!ack);
+}
+
+#[test]
+fn acknowledgements_by_query_or_subprotocol() {
+    for (target, ack) in [
+        ("/ws/ingest?ack=1", true),
+        ("/ws/ingest?x=2&ack=1", true),
+        ("/ws/ingest?ack=1&x=2", true),
+        ("/ws/ingest?ack=0", false),
+        ("/ws/ingest?ack=10", false),
+        ("/ws/ingest?back=1", false),
+        ("/ws/ingest?", false),
+    ] {
+        assert_eq!(accepted(&upgrade_request(target, "")).2, ack, "{target}");
+    }
+    for (offer, known) in [
+        ("Sec-WebSocket-Protocol: flumen.ingest.v1\r\n", true),
+        ("Sec-WebSocket-Protocol: chat, flumen.ingest.v1 ,superchat\r\n", true),
+        ("Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: flumen.ingest.v1\r\n", true),
+        ("Sec-WebSocket-Protocol: chat, superchat\r\n", false),
+        ("Sec-WebSocket-Protocol: flumen.ingest.v12\r\n", false),
+    ] {
+        let (_, response, ack) = accepted(&upgrade_request(PATH, offer));
+        assert_eq!(ack, known, "{offer}");
+        assert_eq!(response.contains("sec-websocket-protocol: flumen.ingest.v1\r\n"), known, "{response}");
+        assert!(!response.contains("chat"), "{response}");
+    }
+}
+
+#[test]
+fn every_prefix_needs_more() {
+    for request in [
+        upgrade_request("/ws/ingest?ack=1", "Origin: http://flumen.example\r\n"),
+        get("/", "Host: flumen.example\r\n"),
+        b"POST /ws/ingest HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n".to_vec(),
+    ] {
+        for len in 0..request.len() {
+            assert_eq!(judge(&request[..len], Some(8001)), Decision::NeedMore, "{len}");
+        }
+        assert_ne!(judge(&request, Some(8001)), Decision::NeedMore);
+    }
+}
+
+#[test]
+fn pipelined_frames_stay() {
+    let request = upgrade_request(PATH, "");
+    for frames in [&b"\x81\x80\0\0\0\0"[..], b"\x81", b"GET / HTTP/1.1\r\n\r\n", &[0xFF; 40_000]] {
+        let sent = [&request, frames].concat();
+        let (consumed, ..) = accepted(&sent);
+        assert_eq!(&sent[consumed..], frames);
+    }
+}
+
+#[test]
+fn what_is_no_upgrade_gets_426() {
+    let strip = |line: &str| {
+        let request = String::from_utf8(upgrade_request(PATH, "")).unwrap();
+        assert!(request.contains(line));
+        request.replace(line, "").into_bytes()
+    };
+    for request in [
+        get(PATH, "Host: a\r\n"),
+        get("/ws/ingest?ack=1", ""),
+        strip("Upgrade: websocket\r\n"),
+        strip("Connection: keep-alive, Upgrade\r\n"),
+        strip("Sec-WebSocket-Version: 13\r\n"),
+        String::from_utf8(upgrade_request(PATH, "")).unwrap().replace("n: 13", "n: 8").into_bytes(),
+        String::from_utf8(upgrade_request(PATH, "")).unwrap().replace("GET", "POST").into_bytes(),
+        String::from_utf8(upgrade_request(PATH, "")).unwrap().replace("HTTP/1.1", "HTTP/1.0").into_bytes(),
+    ] {
+        let response = refused(&request);
+        assert!(response.starts_with("HTTP/1.1 426 "), "{response}");
+        assert!(response.contains("\r\nUpgrade: websocket\r\n"));
+        assert!(response.contains("\r\nSec-WebSocket-Version: 13\r\n"));
+        assert!(response.contains("\r\nConnection: close, Upgrade\r\n"));
+    }
+    assert_eq!(status(&strip(KEY)), "400");
+    assert_eq!(
+        status(&String::from_utf8(upgrade_request(PATH, "")).unwrap().replace("==", "=!").into_bytes()),
+        "400"
+    );
+}
+
+#[test]
+fn a_body_is_no_frame() {
+    for more in [
+        "Content-Length: 5\r\n",
+        "Content-Length: 0\r\nContent-Length: 5\r\n",
+        "Transfer-Encoding: chunked\r\n",
+    ] {
+        assert_eq!(status(&upgrade_request(PATH, more)), "400");
+    }
+    accepted(&upgrade_request(PATH, "Content-Length: 0\r\n"));
+}
+
+#[test]
+fn the_root_redirects_to_the_dashboard() {
+    for (host, expected) in [
+        ("Host: flumen.example:8000\r\n", "http://flumen.example:8001/"),
+        ("Host: flumen.example\r\n", "http://flumen.example:8001/"),
+        ("Host: 192.0.2.1:8000\r\n", "http://192.0.2.1:8001/"),
+        ("Host: [2001:db8::1]:8000\r\n", "http://[2001:db8::1]:8001/"),
+        ("Host: [::1]\r\n", "http://[::1]:8001/"),
+        ("", "http://127.0.0.1:8001/"),
+        ("Host:\r\n", "http://127.0.0.1:8001/"),
+        ("Host: a\r\nHost: b\r\n", "http://127.0.0.1:8001/"),
+        ("Host: evil/..\r\n", "http://127.0.0.1:8001/"),
+        ("Host: user@evil\r\n", "http://127.0.0.1:8001/"),
+        ("Host: a:80:80\r\n", "http://127.0.0.1:8001/"),
+        ("Host: a:99999999\r\n", "http://127.0.0.1:8001/"),
+        ("Host: a b\r\n", "http://127.0.0.1:8001/"),
+        ("Host: \"<script>\r\n", "http://127.0.0.1:8001/"),
+        ("Host: [::1]evil\r\n", "http://127.0.0.1:8001/"),
+        ("Host: [a.b]\r\n", "http://127.0.0.1:8001/"),
+        ("Host: [::1\r\n", "http://127.0.0.1:8001/"),
+    ] {
+        let response = refused(&get("/", host));
+        assert!(response.starts_with("HTTP/1.1 307 "), "{response}");
+        assert!(response.contains(&format!("\r\nLocation: {expected}\r\n")), "{host:?}: {response}");
+    }
+    let head = refused(b"HEAD / HTTP/1.1\r\nHost: flumen.example\r\n\r\n");
+    assert!(head.contains("\r\nLocation: http://flumen.example:8001/\r\n"), "{head}");
+    assert!(head.ends_with("\r\n\r\n"));
+    let Decision::Refuse { response, .. } = judge(&get("/", ""), None) else { panic!() };
+    assert!(response.starts_with(b"HTTP/1.1 404 "));
+}
+
+#[test]
+fn everything_else_is_not_found() {
+    for target in ["/ws/ingest/", "/ws", "/favicon.ico", "//ws/ingest", "/WS/INGEST", "/index.html?/", "*"] {
+        assert_eq!(status(&get(target, "Host: a\r\n")), "404", "{target}");
+        assert_eq!(status(&upgrade_request(target, "")), "404", "{target}");
+    }
+    assert_eq!(status(b"POST /other HTTP/1.1\r\n\r\n"), "404");
+    assert_eq!(status(b"\r\n\r\nDELETE /other?/ HTTP/1.0\n\n"), "404");
+}
+
+#[test]
+fn only_known_pages_may_send() {
+    for origin in [
+        "http://flumen.example:9999",
+        "https://FLUMEN.example",
+        "http://localhost:8001",
+        "http://LocalHost",
+        "http://127.0.0.1:8001",
+        "http://127.9.9.9",
+        "http://[::1]:8001",
+    ] {
+        accepted(&upgrade_request(PATH, &format!("Origin: {origin}\r\n")));
+    }
+    for origin in [
+        "null",
+        "",
+        "flumen.example",
+        "http://evil.example",
+        "http://flumen.example.evil",
+        "http://evil.flumen.example",
+        "http://flumen.example@evil",
+        "http://flumen.example:80@evil",
+        "http://127.0.0.1.evil",
+        "http://localhost.evil",
+        "http://128.0.0.1",
+        "http://[::2]",
+        "http://flumen.example/path",
+        "http://localhost\r\nOrigin: http://evil.example",
+    ] {
+        assert_eq!(status(&upgrade_request(PATH, &format!("Origin: {origin}\r\n"))), "403", "{origin}");
+    }
+}
+
+#[test]
+fn smuggled_line_ends_do_not_come_back() {
+    for target in ["/", "/%0d%0aX-Evil:%201", "/ws/ingest?ack=1%0d%0aX-Evil:1"] {
+        for host in [
+            "a%0d%0aX-Evil: 1",
+            "a\rX-Evil: 1",
+            "a\nX-Evil: 1",
+            "a\r\nX-Evil: 1",
+            "a\0X-Evil: 1",
+            "a\u{85}X-Evil: 1",
+        ] {
+            let response = refused(&get(target, &format!("Host: {host}\r\n")));
+            assert!(!response.contains("X-Evil"), "{response}");
+        }
+    }
+    let (_, response, _) = accepted(&upgrade_request(
+        "/ws/ingest?%0d%0aX-Evil:1",
+        "Sec-WebSocket-Protocol: x%0d%0aX-Evil: 1\r\n",
+    ));
+    assert!(!response.contains("X-Evil"), "{response}");
+}
+
+#[test]
+fn what_cannot_be_parsed_gets_400() {
+    for bytes in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"GET  / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
+        b"GET / HTTP/3.0\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
+        assert_eq!(status(bytes), "400", "{}", String::from_utf8_lossy(bytes));
+    }
+}
+
+#[test]
+fn floods_get_431() {
+    let headers = |count: usize| "A: b\r\n".repeat(count);
+    accepted(&upgrade_request(PATH, &headers(124 - 5)));
+    assert_eq!(status(&upgrade_request(PATH, &headers(125 - 5))), "431");
+    assert_eq!(status(format!("GET / HTTP/1.1\r\n{}", headers(200)).as_bytes()), "431");
+
+    let fits = |total: usize| {
+        let empty = upgrade_request(PATH, "A: \r\n").len();
+        upgrade_request(PATH, &format!("A: {}\r\n", "x".repeat(total - empty)))
+    };
+    assert_eq!(accepted(&fits(MAX_REQUEST)).0, MAX_REQUEST);
+    assert_eq!(status(&fits(MAX_REQUEST + 1)), "431");
+    let endless = format!("GET /{}", "x".repeat(MAX_REQUEST));
+    assert_eq!(judge(&endless.as_bytes()[..MAX_REQUEST - 1], None), Decision::NeedMore);
+    assert_eq!(status(&endless.as_bytes()[..MAX_REQUEST]), "431");
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_get_a_well_formed_answer(
+        start in prop::sample::select(vec![
+            "",
+            "GET /",
+            "GET / HTTP/1.1\r\nHost: ",
+            "POST ",
+            "GET /ws/ingest HTTP/1.1\r\nOrigin: http://",
+        ]),
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+        end in prop::sample::select(vec!["", "\r\n\r\n", " HTTP/1.1\r\n\r\n"]),
+    ) {
+        let request = [start.as_bytes(), &bytes, end.as_bytes()].concat();
+        match judge(&request, Some(8001)) {
+            Decision::NeedMore => {}
+            Decision::Accept { .. } => prop_assert!(false, "no key was sent"),
+            Decision::Refuse { .. } => drop(refused(&request)),
+        }
+    }
+
+    /// A valid request with some bytes changed: no panic, and whatever is accepted was asked for.
+    #[test]
+    fn damaged_requests_get_a_well_formed_answer(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let more = "Origin: http://localhost\r\nSec-WebSocket-Protocol: flumen.ingest.v1\r\n";
+        let mut request = upgrade_request("/ws/ingest?ack=1", more);
+        for (at, byte) in changes {
+            let at = at.index(request.len());
+            request[at] = byte;
+        }
+        match judge(&request, Some(8001)) {
+            Decision::NeedMore => {}
+            Decision::Accept { consumed, .. } => prop_assert!(consumed <= request.len()),
+            Decision::Refuse { .. } => drop(refused(&request)),
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! The ingest thread: sockets, handshakes, the pool of read buffers.
+//!
+//! It reads bytes into pooled buffers and sends chunks, never messages; it writes replies; and
+//! it stops reading while the ring to its parse thread is full, which is the backpressure that
+//! clients feel as TCP flow control. Each ready socket gets one read a round, so no client
+//! starves another. Lane 0 owns the listener and hands connections to the lanes in turn.
+//!
+//! Invariant: a chunk is stamped only inside a turn announced in `runtime::progress`, and
+//! counted there before it is pushed.
+
+pub mod accept;
+pub mod connection;
+pub mod drain;
+pub mod handshake;
+pub mod read;
+pub mod replies;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::message::{BUFFER_BYTES, Buffer, Chunk, ConnId, Reply};
+use crate::runtime::clock::{Clock, Now};
+use crate::runtime::progress::LaneProgress;
+use crate::runtime::ring::{Rx, Tx};
+use crate::runtime::stage::{Progress, Stage};
+use crate::runtime::wake::{APPLIED, Bell, INPUT, SPACE};
+use crate::telemetry::counters::IngestCounters;
+use connection::{Connection, State};
+use drain::Drain;
+
+/// The listener's token; the waker has [`WAKER`], connections their slot + 2.
+const LISTENER: Token = Token(0);
+/// Token of the thread's `mio::Waker`.
+pub const WAKER: Token = Token(1);
+const FIRST_CONNECTION: usize = 2;
+
+/// Reads a turn: bounded, so that replies and acks are not kept waiting.
+const READS_PER_TURN: usize = 16;
+/// How long a closing connection may take to close, ns.
+const LINGER_NS: u64 = 2_000_000_000;
+/// How long to leave a listener alone that has failed (descriptors have run out), ns.
+const ACCEPT_PAUSE_NS: u64 = 100_000_000;
+/// Connections over the limit that are told so (1013) rather than dropped.
+const OVER_LIMIT_ROOM: u64 = 64;
+/// How often deadlines of handshakes and closing connections are looked at, ns.
+const SWEEP_NS: u64 = 250_000_000;
+
+/// The ends of the rings an ingest thread holds.
+pub struct Ports {
+    /// Bytes to the parse thread; `None` once the input has ended.
+    pub chunks: Option<Tx<Chunk>>,
+    /// Empty buffers back from it.
+    pub buffers: Rx<Buffer>,
+    /// What it has to tell clients.
+    pub replies: Rx<Reply>,
+    /// Lane 0: accepted sockets to the other lanes.
+    pub hand_off: Vec<Tx<std::net::TcpStream>>,
+    /// Other lanes: sockets from lane 0.
+    pub handed: Option<Rx<std::net::TcpStream>>,
+}
+
+/// What an ingest thread needs to know.
+pub struct Options {
+    /// Lane 0's listener.
+    pub listener: Option<TcpListener>,
+    /// Connections of this lane.
+    pub max_connections: u64,
+    /// Patience with an upgrade request, ns.
+    pub handshake_timeout_ns: u64,
+    /// Where `/` is redirected to.
+    pub http_port: Option<u16>,
+    /// Read buffers of this lane.
+    pub buffers: usize,
+    /// Shared numbers of this lane.
+    pub progress: Arc<LaneProgress>,
+    /// This thread's counters.
+    pub counters: Arc<IngestCounters>,
+    /// Set by main when the daemon is to drain.
+    pub drain: Arc<AtomicBool>,
+    /// How long a drain may take, ns.
+    pub drain_timeout_ns: u64,
+    /// The clock that stamps chunks; the only one a stage reads itself, because the reading
+    /// must come after the announcement of the turn.
+    pub clock: Clock,
+}
+
+/// The stage.
+pub struct Ingest {
+    poll: Poll,
+    events: Events,
+    ports: Ports,
+    options: Options,
+    connections: Vec<Option<Connection>>,
+    generations: Vec<u32>,
+    free_slots: Vec<u32>,
+    /// Connections whose socket has something to read, in turn.
+    ready: VecDeque<u32>,
+    /// Connections that wait for acks.
+    waiting: Vec<u32>,
+    /// Connections that have gone and of which the parse thread has not been told.
+    departed: Vec<ConnId>,
+    pool: Vec<Buffer>,
+    buffers_made: usize,
+    accepting: bool,
+    accept_after_ns: u64,
+    next_lane: usize,
+    sent: u64,
+    last_stamp_ns: u64,
+    episode: u64,
+    in_episode: bool,
+    next_sweep_ns: u64,
+    /// Whether some connection may have a deadline.
+    impatient: bool,
+    drain: Option<Drain>,
+}
+
+impl Ingest {
+    /// An ingest thread that sleeps in `poll`, whose waker is registered as [`WAKER`].
+    pub fn new(poll: Poll, ports: Ports, mut options: Options) -> io::Result<Self> {
+        if let Some(listener) = options.listener.as_mut() {
+            poll.registry().register(listener, LISTENER, Interest::READABLE)?;
+        }
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(1_024),
+            ports,
+            accepting: options.listener.is_some(),
+            options,
+            connections: Vec::new(),
+            generations: Vec::new(),
+            free_slots: Vec::new(),
+            ready: VecDeque::new(),
+            waiting: Vec::new(),
+            departed: Vec::new(),
+            pool: Vec::new(),
+            buffers_made: 0,
+            accept_after_ns: 0,
+            next_lane: 0,
+            sent: 0,
+            last_stamp_ns: 0,
+            episode: 0,
+            in_episode: false,
+            next_sweep_ns: 0,
+            impatient: false,
+            drain: None,
+        })
+    }
+
+    fn take_buffer(&mut self) -> Option<Buffer> {
+        if let Some(buffer) = self.pool.pop().or_else(|| self.ports.buffers.pop()) {
+            return Some(buffer);
+        }
+        if self.buffers_made < self.options.buffers {
+            self.buffers_made += 1;
+            return Some(vec![0; BUFFER_BYTES].into());
+        }
+        None
+    }
+
+    fn count_buffers(&mut self) {
+        let idle = self.pool.len() + self.ports.buffers.len();
+        let in_use = self.buffers_made.saturating_sub(idle) as u64;
+        let counters = &self.options.counters;
+        counters.buffers_in_use.set(in_use);
+        if in_use > counters.buffers_high_water.get() {
+            counters.buffers_high_water.set(in_use);
+        }
+    }
+
+    /// Forgets a connection; the parse thread is told as soon as there is room.
+    fn drop_connection(&mut self, slot: u32) {
+        let Some(place) = self.connections.get_mut(slot as usize) else {
+            return;
+        };
+        let Some(mut conn) = place.take() else { return };
+        // The socket is closed below in any case.
+        drop(self.poll.registry().deregister(&mut conn.stream));
+        let counters = &self.options.counters;
+        counters.open.set(counters.open.get().saturating_sub(1));
+        if conn.announced {
+            self.departed.push(conn.id);
+        } else {
+            self.release_slot(slot);
+        }
+    }
+
+    fn release_slot(&mut self, slot: u32) {
+        let generation = &mut self.generations[slot as usize];
+        *generation = generation.wrapping_add(1);
+        self.free_slots.push(slot);
+    }
+
+    fn announce_departures(&mut self) -> bool {
+        let mut worked = false;
+        while let Some(&conn) = self.departed.last() {
+            let gone = match self.ports.chunks.as_mut() {
+                Some(chunks) => chunks.push(Chunk::Closed { conn }).is_ok(),
+                None => true,
+            };
+            if !gone {
+                break;
+            }
+            self.departed.pop();
+            self.release_slot(conn.slot);
+            worked = true;
+        }
+        if worked && let Some(chunks) = self.ports.chunks.as_mut() {
+            chunks.flush();
+        }
+        worked
+    }
+
+    fn flush_connection(&mut self, slot: u32) {
+        if let Some(Some(conn)) = self.connections.get_mut(slot as usize)
+            && conn.flush().is_err()
+        {
+            self.drop_connection(slot);
+        }
+    }
+
+    /// Puts out whoever's patience has run out.
+    fn sweep(&mut self, now: Now) {
+        if !self.impatient || now.mono_ns < self.next_sweep_ns {
+            return;
+        }
+        self.next_sweep_ns = now.mono_ns + SWEEP_NS;
+        self.impatient = false;
+        for slot in 0..self.connections.len() as u32 {
+            let Some(Some(conn)) = self.connections.get(slot as usize) else {
+                continue;
+            };
+            match conn.state {
+                State::Handshake { deadline_ns, .. } | State::Lingering { deadline_ns }
+                    if now.mono_ns >= deadline_ns =>
+                {
+                    self.drop_connection(slot);
+                }
+                State::Handshake { .. } | State::Lingering { .. } => self.impatient = true,
+                _ => {}
+            }
+        }
+    }
+
+    fn idle(&self, now: Now) -> Progress {
+        let mut awaits = INPUT;
+        let mut deadline_ns = None;
+        let mut at_latest = |ns: u64| {
+            deadline_ns = Some(deadline_ns.map_or(ns, |d: u64| d.min(ns)));
+        };
+        if !self.ready.is_empty() || !self.departed.is_empty() {
+            awaits |= SPACE;
+        }
+        if self
+            .waiting
+            .iter()
+            .filter_map(|&slot| self.connections[slot as usize].as_ref())
+            .any(Connection::awaits_applied)
+        {
+            awaits |= APPLIED;
+        }
+        if self.accepting {
+            at_latest(self.accept_after_ns);
+        }
+        if self.impatient {
+            at_latest(self.next_sweep_ns.max(now.mono_ns + 1));
+        }
+        if let Some(drain) = &self.drain {
+            awaits |= APPLIED | SPACE;
+            at_latest(drain.deadline_ns().min(now.mono_ns + 20_000_000));
+        }
+        Progress::Idle { deadline_ns, awaits }
+    }
+}
+
+impl Stage for Ingest {
+    fn poll(&mut self, now: Now) -> Progress {
+        let mut worked = self.take_replies(now);
+        worked |= self.acknowledge(now);
+        worked |= self.announce_departures();
+        worked |= self.accept(now);
+        worked |= self.adopt_handed(now);
+        worked |= self.read_ready();
+        self.sweep(now);
+        self.count_buffers();
+        for lane in &mut self.ports.hand_off {
+            lane.flush();
+        }
+        if self.drain.is_none() && self.options.drain.load(Ordering::Relaxed) {
+            self.begin_drain(now);
+            worked = true;
+        }
+        if self.drain.is_some() && self.drain_is_over(now) {
+            return Progress::Done;
+        }
+        if worked {
+            // Readiness is looked at between turns as well: without this a busy connection
+            // would keep the others' sockets waiting.
+            self.wait_for_sockets(Some(Duration::ZERO));
+            return Progress::Worked;
+        }
+        self.idle(now)
+    }
+
+    fn wait(&mut self, _bell: &Bell, timeout: Option<Duration>) {
+        self.wait_for_sockets(timeout);
+    }
+}
+
+impl Ingest {
+    fn wait_for_sockets(&mut self, timeout: Option<Duration>) {
+        if let Err(error) = self.poll.poll(&mut self.events, timeout)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            // Nothing sensible can go on without readiness.
+            panic!("polling sockets failed: {error}");
+        }
+        for event in &self.events {
+            match event.token() {
+                LISTENER => self.accepting = true,
+                WAKER => {}
+                Token(token) => {
+                    let slot = token - FIRST_CONNECTION;
+                    if let Some(Some(conn)) = self.connections.get_mut(slot) {
+                        if event.is_writable() {
+                            conn.set_writable();
+                            if conn.backlog() > 0 || conn.owes() {
+                                self.waiting.push(slot as u32);
+                            }
+                        }
+                        if (event.is_readable() || event.is_read_closed() || event.is_error()) && !conn.queued
+                        {
+                            conn.queued = true;
+                            self.ready.push_back(slot as u32);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Reading: one read a ready socket and round, into chunks; handshakes on the way; and what
+//! happens when there is no room.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use super::connection::State;
+use super::handshake::{self, Decision};
+use super::{Ingest, LINGER_NS, READS_PER_TURN};
+use crate::message::{Buffer, Chunk};
+use crate::runtime::clock::Now;
+
+impl Ingest {
+    /// Reads ready sockets, one read each in turn, while there is room for the chunks.
+    pub(super) fn read_ready(&mut self) -> bool {
+        if self.ready.is_empty() {
+            return false;
+        }
+        let progress = Arc::clone(&self.options.progress);
+        progress.begin_turn(self.last_stamp_ns);
+        let stamp = self.options.clock.now();
+        progress.begin_turn(stamp.mono_ns.max(self.last_stamp_ns));
+        let mut worked = false;
+        for _ in 0..READS_PER_TURN {
+            if !self.has_room() {
+                self.note_backpressure();
+                break;
+            }
+            let Some(slot) = self.ready.pop_front() else {
+                break;
+            };
+            worked |= self.read_one(slot, stamp);
+        }
+        progress.end_turn();
+        if let Some(chunks) = self.ports.chunks.as_mut() {
+            chunks.flush();
+        }
+        worked
+    }
+
+    fn has_room(&mut self) -> bool {
+        // Two places: the first read of a connection may announce it as well.
+        // Once the input has ended, what comes is thrown away and needs a buffer only.
+        if let Some(chunks) = self.ports.chunks.as_ref() {
+            if chunks.slots() < 2 {
+                return false;
+            }
+            if self.in_episode && chunks.slots() * 2 >= chunks.capacity() {
+                self.in_episode = false;
+            }
+        }
+        match self.take_buffer() {
+            Some(buffer) => {
+                self.pool.push(buffer);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Reading has stopped: counted, and said to whom it concerns, once an episode.
+    fn note_backpressure(&mut self) {
+        if self.drain.is_some() {
+            return;
+        }
+        if !self.in_episode {
+            self.in_episode = true;
+            self.episode += 1;
+            self.options.counters.backpressure.add(1);
+        }
+        let episode = self.episode;
+        for slot in &self.ready {
+            if let Some(Some(conn)) = self.connections.get_mut(*slot as usize)
+                && conn.state == State::Open
+                && conn.told_episode != episode
+            {
+                conn.told_episode = episode;
+                conn.notice(
+                    r#"{"type":"backpressure","message":"the daemon is busy and has stopped reading for now; nothing is lost"}"#,
+                );
+            }
+        }
+    }
+
+    /// One read of one socket. Says whether anything came.
+    fn read_one(&mut self, slot: u32, stamp: Now) -> bool {
+        let Some(Some(conn)) = self.connections.get_mut(slot as usize) else {
+            return false;
+        };
+        conn.queued = false;
+        let Some(mut buffer) = self.pool.pop() else {
+            return false;
+        };
+        match conn.stream.read(&mut buffer) {
+            Ok(0) => {
+                self.pool.push(buffer);
+                self.drop_connection(slot);
+                true
+            }
+            Ok(len) => {
+                // There may be more: back into the queue, behind the others.
+                conn.queued = true;
+                self.ready.push_back(slot);
+                self.took(slot, buffer, len, stamp);
+                true
+            }
+            Err(e) => {
+                self.pool.push(buffer);
+                match e.kind() {
+                    io::ErrorKind::WouldBlock => {}
+                    io::ErrorKind::Interrupted => {
+                        conn.queued = true;
+                        self.ready.push_back(slot);
+                    }
+                    _ => self.drop_connection(slot),
+                }
+                false
+            }
+        }
+    }
+
+    /// Bytes have come: part of a handshake, frames, or nothing anybody wants any more.
+    fn took(&mut self, slot: u32, buffer: Buffer, len: usize, stamp: Now) {
+        let Some(Some(conn)) = self.connections.get_mut(slot as usize) else {
+            self.pool.push(buffer);
+            return;
+        };
+        match &mut conn.state {
+            State::Open => self.send_chunk(slot, buffer, len, stamp),
+            State::Finishing { .. } | State::Lingering { .. } => self.pool.push(buffer),
+            State::Handshake { request, .. } => {
+                request.extend_from_slice(&buffer[..len]);
+                let decision = handshake::judge(request, self.options.http_port);
+                self.shake_hands(slot, decision, buffer, stamp);
+            }
+        }
+    }
+
+    fn shake_hands(&mut self, slot: u32, decision: Decision, mut buffer: Buffer, stamp: Now) {
+        let Some(Some(conn)) = self.connections.get_mut(slot as usize) else {
+            self.pool.push(buffer);
+            return;
+        };
+        self.impatient = true;
+        let lingering = State::Lingering { deadline_ns: stamp.mono_ns + LINGER_NS };
+        match decision {
+            Decision::NeedMore => self.pool.push(buffer),
+            Decision::Refuse { response, .. } => {
+                conn.write_raw(&response);
+                conn.state = lingering;
+                self.pool.push(buffer);
+                self.flush_connection(slot);
+            }
+            Decision::Accept { consumed, response, ack } => {
+                conn.write_raw(&response);
+                let counters = &self.options.counters;
+                if self.drain.is_some() || counters.open.get() > self.options.max_connections {
+                    counters.refused.add(1);
+                    conn.close(1013, "the daemon is at its connection limit; try again later");
+                    conn.state = lingering;
+                    self.pool.push(buffer);
+                    self.flush_connection(slot);
+                    return;
+                }
+                let State::Handshake { request, .. } = std::mem::replace(&mut conn.state, State::Open) else {
+                    unreachable!("a handshake is judged only in the handshake state");
+                };
+                conn.announced = true;
+                let id = conn.id;
+                if let Some(chunks) = self.ports.chunks.as_mut() {
+                    // `has_room` has seen two places.
+                    let pushed = chunks.push(Chunk::Open { conn: id, ack });
+                    debug_assert!(pushed.is_ok());
+                }
+                // Frames pipelined behind the request.
+                let rest = &request[consumed..];
+                if rest.is_empty() {
+                    self.pool.push(buffer);
+                } else {
+                    buffer[..rest.len()].copy_from_slice(rest);
+                    self.send_chunk(slot, buffer, rest.len(), stamp);
+                }
+                self.flush_connection(slot);
+            }
+        }
+    }
+
+    fn send_chunk(&mut self, slot: u32, buffer: Buffer, len: usize, stamp: Now) {
+        let Some(Some(conn)) = self.connections.get(slot as usize) else {
+            self.pool.push(buffer);
+            return;
+        };
+        let Some(chunks) = self.ports.chunks.as_mut() else {
+            self.pool.push(buffer);
+            return;
+        };
+        self.options.counters.bytes.add(len as u64);
+        self.last_stamp_ns = stamp.mono_ns.max(self.last_stamp_ns + 1);
+        self.sent += 1;
+        self.options.progress.set_sent(self.sent);
+        let pushed = chunks.push(Chunk::Data {
+            conn: conn.id,
+            buffer,
+            len,
+            arrival: Now { mono_ns: self.last_stamp_ns, ..stamp },
+        });
+        debug_assert!(pushed.is_ok(), "has_room was asked before the read");
+    }
+}

@@ -1,0 +1,239 @@
+//! The parse thread: frames out of chunks, events out of frames, samples to the window threads.
+//!
+//! Owns the decoder of every connection of its lane. One chunk is taken apart completely into
+//! a list per window thread before any of it is sent, and each list is then sent as its ring
+//! has room, independently of the others: a full ring to one window thread never keeps another
+//! from what it needs to go on, which is what makes the mesh free of deadlocks.
+//!
+//! Invariants: `received` is stored before any sample of the chunk can be applied; every chunk
+//! reaches every window thread (begin and mark at least), so that progress is a plain count.
+
+mod work;
+
+use std::sync::Arc;
+
+use crate::config::Overload;
+use crate::event;
+use crate::event::frame::{Decoder, Item as FrameItem};
+use crate::message::{Buffer, Chunk, ConnId, DeadLetter, Item, Reply};
+use crate::runtime::cell::{Cell, Reader as SettingsReader};
+use crate::runtime::clock::Now;
+use crate::runtime::names::{Cache, Dictionary};
+use crate::runtime::ring::{Rx, Tx};
+use crate::runtime::stage::{Progress, Stage};
+use crate::runtime::wake::{INPUT, SPACE};
+use crate::stages::settings::Settings;
+use crate::telemetry::counters::ParseCounters;
+use work::{Tally, Work};
+
+/// Chunks a turn: long enough to pay for the turn, short enough to stay responsive.
+const CHUNKS_PER_TURN: usize = 4;
+/// Error notices a second and connection.
+const ERRORS_PER_SECOND: u32 = 10;
+/// Bytes of a rejected event that its dead letter keeps.
+const LETTER_BYTES: usize = 1_024;
+
+/// The ends of the rings a parse thread holds.
+pub struct Ports {
+    /// Bytes from ingest.
+    pub chunks: Rx<Chunk>,
+    /// Empty buffers back to ingest.
+    pub buffers: Tx<Buffer>,
+    /// Acks, errors and closes to ingest.
+    pub replies: Tx<Reply>,
+    /// Rejected events to publish.
+    pub letters: Tx<DeadLetter>,
+    /// Samples, one ring a window thread.
+    pub shards: Vec<Tx<Item>>,
+}
+
+/// What a parse thread needs to know.
+pub struct Options {
+    /// Limits of one message.
+    pub limits: event::Limits,
+    /// Bytes of one message.
+    pub message_size: usize,
+    /// What to do when the rings stay full.
+    pub overload: Overload,
+    /// Rules and limits that change while running.
+    pub settings: Arc<Cell<Settings>>,
+    /// The names known to all threads.
+    pub dictionary: Arc<Dictionary>,
+    /// This thread's counters.
+    pub counters: Arc<ParseCounters>,
+}
+
+struct Conn {
+    id: ConnId,
+    ack: bool,
+    decoder: Decoder,
+    frames: u64,
+    accepted: u64,
+    rejected: u64,
+    acked_frames: u64,
+    error_second: u64,
+    errors_in_second: u32,
+}
+
+/// Items of the current chunk for one window thread.
+struct Outlet {
+    tx: Tx<Item>,
+    staged: Vec<Item>,
+    sent: usize,
+}
+
+impl Outlet {
+    /// Sends what fits; says whether everything has gone.
+    fn flush(&mut self) -> bool {
+        self.sent += self.tx.push_slice(&self.staged[self.sent..]);
+        self.tx.flush();
+        if self.sent == self.staged.len() {
+            self.staged.clear();
+            self.sent = 0;
+        }
+        self.staged.is_empty()
+    }
+}
+
+/// The stage.
+pub struct Parse {
+    chunks: Rx<Chunk>,
+    conns: Vec<Option<Conn>>,
+    reader: event::Reader,
+    work: Work,
+    message_size: usize,
+    overload: Overload,
+}
+
+impl Parse {
+    /// A parse thread with no connections.
+    pub fn new(ports: Ports, options: Options) -> Self {
+        let shards = ports.shards.into_iter().map(|tx| Outlet { tx, staged: Vec::new(), sent: 0 }).collect();
+        Self {
+            chunks: ports.chunks,
+            conns: Vec::new(),
+            reader: event::Reader::new(options.limits),
+            work: Work {
+                buffers: ports.buffers,
+                replies: ports.replies,
+                held_replies: Vec::new(),
+                letters: ports.letters,
+                shards,
+                settings: SettingsReader::new(options.settings),
+                dictionary: options.dictionary,
+                counters: options.counters,
+                types: Cache::default(),
+                sources: Cache::default(),
+                fields: Cache::default(),
+                values: Vec::new(),
+                tally: Tally::default(),
+                chunk: 0,
+                arrival: Now::default(),
+                max_time_us: i64::MIN,
+            },
+            message_size: options.message_size,
+            overload: options.overload,
+        }
+    }
+
+    fn handle(&mut self, chunk: Chunk, shed: bool) {
+        match chunk {
+            Chunk::Open { conn, ack } => {
+                let slot = conn.slot as usize;
+                if self.conns.len() <= slot {
+                    self.conns.resize_with(slot + 1, || None);
+                }
+                self.conns[slot] = Some(Conn {
+                    id: conn,
+                    ack,
+                    decoder: Decoder::new(self.message_size),
+                    frames: 0,
+                    accepted: 0,
+                    rejected: 0,
+                    acked_frames: 0,
+                    error_second: 0,
+                    errors_in_second: 0,
+                });
+            }
+            Chunk::Closed { conn } => {
+                if let Some(place) = self.conns.get_mut(conn.slot as usize)
+                    && place.as_ref().is_some_and(|c| c.id == conn)
+                {
+                    *place = None;
+                }
+            }
+            Chunk::Data { conn, mut buffer, len, arrival } => {
+                self.work.begin(arrival);
+                if let Some(Some(open)) = self.conns.get_mut(conn.slot as usize)
+                    && open.id == conn
+                {
+                    let bytes = &mut buffer[..len];
+                    take_apart(open, bytes, shed, &mut self.reader, &mut self.work);
+                    self.work.acknowledge(open);
+                }
+                self.work.end();
+                // The pool has as many places as there are buffers, so this never fails; a
+                // buffer that found no place is freed and ingest makes another.
+                drop(self.work.buffers.push(buffer));
+            }
+        }
+    }
+}
+
+impl Stage for Parse {
+    fn poll(&mut self, _now: Now) -> Progress {
+        let had_output = self.work.has_output();
+        if !self.work.flush() {
+            return Progress::Idle { deadline_ns: None, awaits: SPACE };
+        }
+        self.work.settings.refresh();
+        for done in 0..CHUNKS_PER_TURN {
+            let waiting = self.chunks.len();
+            let shed = self.overload == Overload::Drop && waiting * 4 > self.chunks.gauge().capacity() * 3;
+            let Some(chunk) = self.chunks.pop() else {
+                self.chunks.release();
+                if done > 0 || had_output {
+                    return Progress::Worked;
+                }
+                if self.chunks.ended() {
+                    return Progress::Done;
+                }
+                return Progress::Idle { deadline_ns: None, awaits: INPUT };
+            };
+            self.handle(chunk, shed);
+            if !self.work.flush() {
+                break;
+            }
+        }
+        self.chunks.release();
+        Progress::Worked
+    }
+}
+
+/// Feeds one read to the connection's decoder and handles what comes out.
+fn take_apart(conn: &mut Conn, bytes: &mut [u8], shed: bool, reader: &mut event::Reader, work: &mut Work) {
+    // The decoder is borrowed while it calls back, so it stands aside for the moment; the
+    // stand-in owns no memory.
+    let mut decoder = std::mem::replace(&mut conn.decoder, Decoder::new(0));
+    let fed = decoder.feed(bytes, &mut |item| match item {
+        FrameItem::Message { payload, .. } => {
+            conn.frames += 1;
+            work.tally.messages += 1;
+            if shed {
+                let events = reader.count(payload);
+                work.tally.received += events;
+                work.tally.dropped += events;
+                conn.rejected += events;
+            } else {
+                reader.read(payload, &mut |outcome| work.event(conn, outcome));
+            }
+        }
+        FrameItem::Ping(payload) => work.reply(Reply::Pong { conn: conn.id, payload: payload.into() }),
+        FrameItem::Pong(_) => {}
+        FrameItem::Close { code, .. } => work.close(conn, code.unwrap_or(1000), ""),
+    });
+    conn.decoder = decoder;
+    if let Err(violation) = fed {
+        work.close(conn, violation.close_code, violation.what);
+    }
+}

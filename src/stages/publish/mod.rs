@@ -1,0 +1,347 @@
+//! The publish thread: merges the window threads' shares, keeps and encodes results, evaluates
+//! alerts, samples the figures that need two readings, and offers frames to SSE subscribers.
+//!
+//! A result goes out once every window thread's watermark has reached the window's end, so it
+//! is published once and complete. Nothing here can hold the pipeline up: subscribers have
+//! bounded rings, and the board's lock is held only to move pointers.
+
+pub mod alerts;
+pub mod board;
+pub mod encode;
+pub mod stats;
+pub mod subscribers;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hdrhistogram::Histogram;
+
+use crate::config::Window;
+use crate::message::{DeadLetter, FrameKind, Partial, Report, Subscribe};
+use crate::runtime::cell::{Cell, Reader as SettingsReader};
+use crate::runtime::clock::Now;
+use crate::runtime::names::Dictionary;
+use crate::runtime::ring::{Rx, Tx};
+use crate::runtime::stage::{Progress, Stage};
+use crate::runtime::wake::INPUT;
+use crate::stages::settings::Settings;
+use crate::telemetry::catalog::LATENCY_BOUNDS_S;
+use crate::telemetry::counters::Telemetry;
+use crate::telemetry::latency::{self, Recent};
+use board::{Board, Kept, Rates};
+use subscribers::Subscribers;
+
+const SECOND_NS: u64 = 1_000_000_000;
+/// Messages of each ring a turn.
+const MESSAGES_PER_TURN: usize = 256;
+/// Sources in `/api/stats`.
+const TOP_SOURCES: usize = 10;
+
+/// One window thread, seen from here.
+pub struct Shard {
+    reports: Rx<Report>,
+    histograms: Tx<Box<Histogram<u64>>>,
+    watermark_us: i64,
+    live: Option<Box<Partial>>,
+    top: Box<[(u32, u64)]>,
+}
+
+impl Shard {
+    /// A window thread that has reported nothing; `histograms` gives it the second of its two.
+    pub fn new(reports: Rx<Report>, mut histograms: Tx<Box<Histogram<u64>>>) -> Self {
+        // A new ring has room for one.
+        drop(histograms.push(Box::new(latency::histogram())));
+        Self { reports, histograms, watermark_us: i64::MIN, live: None, top: Box::default() }
+    }
+}
+
+/// What the stage needs besides its rings.
+pub struct Options {
+    /// The configured windows; the first is the unnamed SSE message and the live one.
+    pub windows: Vec<Window>,
+    /// Alerts, replaced while running.
+    pub settings: Arc<Cell<Settings>>,
+    /// Names behind the numbers.
+    pub dictionary: Arc<Dictionary>,
+    /// What HTTP may look at.
+    pub board: Arc<Board>,
+    /// Everything that is counted.
+    pub telemetry: Arc<Telemetry>,
+    /// How often a live result goes out, ns.
+    pub live_interval_ns: u64,
+}
+
+/// The stage.
+pub struct Publish {
+    shards: Vec<Shard>,
+    letters: Vec<Rx<DeadLetter>>,
+    newcomers: Vec<Rx<Subscribe>>,
+    windows: Vec<Window>,
+    settings: SettingsReader<Settings>,
+    dictionary: Arc<Dictionary>,
+    board: Arc<Board>,
+    telemetry: Arc<Telemetry>,
+    subscribers: Subscribers,
+    /// Shares that have come, by (end, window, start).
+    pending: BTreeMap<(i64, usize, i64), Partial>,
+    /// Ends up to here (exclusive of later ones) have been published.
+    published_us: i64,
+    recent: Recent,
+    live_interval_ns: u64,
+    next_live_ns: u64,
+    live_changed: bool,
+    next_second_ns: u64,
+    last_sample: Option<Sample>,
+    drained: bool,
+}
+
+/// The last reading of what rates are made from.
+struct Sample {
+    mono_ns: u64,
+    received: u64,
+    busy_ns: Vec<u64>,
+}
+
+impl Publish {
+    /// A publish thread for `shards` window threads and `letters` parse threads; HTTP brings
+    /// subscribers over `newcomers`.
+    pub fn new(
+        shards: Vec<Shard>,
+        letters: Vec<Rx<DeadLetter>>,
+        newcomers: Vec<Rx<Subscribe>>,
+        options: Options,
+    ) -> Self {
+        Self {
+            shards,
+            letters,
+            newcomers,
+            windows: options.windows,
+            settings: SettingsReader::new(options.settings),
+            dictionary: options.dictionary,
+            board: options.board,
+            subscribers: Subscribers::new(Arc::clone(&options.telemetry.publish)),
+            telemetry: options.telemetry,
+            pending: BTreeMap::new(),
+            published_us: i64::MIN,
+            recent: Recent::new(),
+            live_interval_ns: options.live_interval_ns,
+            next_live_ns: 0,
+            live_changed: false,
+            next_second_ns: 0,
+            last_sample: None,
+            drained: false,
+        }
+    }
+
+    /// Takes in what the window threads report; says whether there was anything.
+    fn take_reports(&mut self) -> bool {
+        let mut worked = false;
+        for shard in &mut self.shards {
+            for _ in 0..MESSAGES_PER_TURN {
+                let Some(report) = shard.reports.pop() else {
+                    break;
+                };
+                worked = true;
+                match report {
+                    Report::Closed(partial) => {
+                        let key = (partial.end_us, partial.window, partial.start_us);
+                        match self.pending.entry(key) {
+                            std::collections::btree_map::Entry::Vacant(place) => {
+                                place.insert(*partial);
+                            }
+                            std::collections::btree_map::Entry::Occupied(mut there) => {
+                                there.get_mut().aggregate.merge(&partial.aggregate);
+                            }
+                        }
+                    }
+                    Report::Watermark(watermark_us) => shard.watermark_us = watermark_us,
+                    Report::Live(partial) => {
+                        shard.live = Some(partial);
+                        self.live_changed = true;
+                    }
+                    Report::Top(top) => shard.top = top,
+                    Report::Latency(mut histogram) => {
+                        self.recent.absorb(&histogram);
+                        histogram.reset();
+                        // One slot, and the window thread holds the other histogram.
+                        drop(shard.histograms.push(histogram));
+                        shard.histograms.flush();
+                    }
+                }
+            }
+            shard.reports.len();
+            shard.reports.release();
+        }
+        worked
+    }
+
+    fn take_letters(&mut self) -> bool {
+        let mut worked = false;
+        for letters in &mut self.letters {
+            for _ in 0..MESSAGES_PER_TURN {
+                let Some(letter) = letters.pop() else { break };
+                self.board.letter(letter);
+                worked = true;
+            }
+            letters.release();
+        }
+        worked
+    }
+
+    fn take_newcomers(&mut self) -> bool {
+        let mut worked = false;
+        for ring in &mut self.newcomers {
+            while let Some(newcomer) = ring.pop() {
+                self.subscribers.add(newcomer);
+                worked = true;
+            }
+            ring.release();
+        }
+        worked
+    }
+
+    /// The watermark that every window thread has reached.
+    fn watermark_us(&self) -> i64 {
+        let all = self.shards.iter().map(|s| s.watermark_us);
+        all.min().unwrap_or(i64::MIN)
+    }
+
+    /// Publishes what is complete; with `all`, also what is still open, as not final.
+    fn publish_due(&mut self, now: Now, all: bool) {
+        let watermark_us = self.watermark_us();
+        if watermark_us <= self.published_us && !all {
+            return;
+        }
+        self.published_us = watermark_us;
+        while let Some(entry) = self.pending.first_entry() {
+            let is_final = entry.key().0 <= watermark_us;
+            if !is_final && !all {
+                break;
+            }
+            let partial = entry.remove();
+            self.publish_result(&partial, is_final, now);
+        }
+    }
+
+    fn publish_result(&mut self, partial: &Partial, is_final: bool, now: Now) {
+        let Some(window) = self.windows.get(partial.window) else {
+            debug_assert!(false, "a result of a window that is not configured");
+            return;
+        };
+        let json: Arc<str> = encode::result(window, partial, is_final, &self.dictionary).into();
+        self.telemetry.publish.results.add(1);
+        self.board.keep(
+            partial.window,
+            Kept { start_us: partial.start_us, end_us: partial.end_us, json: Arc::clone(&json) },
+        );
+        let lasting = FrameKind::Lasting;
+        if partial.window == 0 && is_final {
+            self.subscribers.send("", &json, lasting, now.mono_ns);
+        }
+        self.subscribers.send("window", &json, lasting, now.mono_ns);
+        if is_final {
+            let rules = &self.settings.value().alerts;
+            for alert in alerts::evaluate(rules, window, partial, &self.dictionary, now.wall_us) {
+                self.telemetry.publish.alerts.add(1);
+                self.subscribers.send("alert", &alert, lasting, now.mono_ns);
+                self.board.alert(alert);
+            }
+        }
+    }
+
+    /// The first window as it fills: the newest start that any window thread has.
+    fn publish_live(&mut self, now: Now) {
+        self.live_changed = false;
+        self.next_live_ns = now.mono_ns + self.live_interval_ns;
+        if self.subscribers.is_empty() {
+            return;
+        }
+        let parts = || self.shards.iter().filter_map(|s| s.live.as_deref());
+        let Some(start_us) = parts().map(|p| p.start_us).max() else {
+            return;
+        };
+        if parts().any(|p| p.start_us == start_us && p.end_us <= self.published_us) {
+            return; // Closed meanwhile: its final result is out.
+        }
+        let mut live: Option<Partial> = None;
+        for part in parts().filter(|p| p.start_us == start_us) {
+            match &mut live {
+                Some(live) => live.aggregate.merge(&part.aggregate),
+                None => live = Some(part.clone()),
+            }
+        }
+        if let (Some(live), Some(window)) = (live, self.windows.first()) {
+            let json = encode::result(window, &live, false, &self.dictionary);
+            self.subscribers.send("live", &json, FrameKind::Passing, now.mono_ns);
+        }
+    }
+
+    /// Once a second: rates, latency, top sources, and the stats message.
+    fn sample(&mut self, now: Now) {
+        self.next_second_ns = now.mono_ns + SECOND_NS;
+        let sample = Sample {
+            mono_ns: now.mono_ns,
+            received: self.telemetry.events().received,
+            busy_ns: self.telemetry.threads.iter().map(|t| t.busy_ns()).collect(),
+        };
+        let processing_time_ms = self.recent.roll();
+        let mut rates = Rates {
+            processing_time_ms,
+            latency: self.recent.summary(),
+            buckets: self.recent.buckets(LATENCY_BOUNDS_S),
+            top_sources: self.top_sources(),
+            ..Rates::default()
+        };
+        if let Some(last) = &self.last_sample {
+            let elapsed_ns = (sample.mono_ns - last.mono_ns).max(1) as f64;
+            rates.events_per_second = (sample.received - last.received) as f64 * 1e9 / elapsed_ns;
+            rates.busy = sample
+                .busy_ns
+                .iter()
+                .zip(&last.busy_ns)
+                .map(|(now, last)| ((now - last) as f64 / elapsed_ns).min(1.0))
+                .collect();
+        }
+        self.last_sample = Some(sample);
+        self.board.set_rates(rates);
+        if !self.subscribers.is_empty() {
+            let json = stats::stats_json(&self.telemetry, &self.board, &self.dictionary, now);
+            self.subscribers.send("stats", &json, FrameKind::Passing, now.mono_ns);
+        }
+    }
+
+    fn top_sources(&self) -> Vec<(Arc<str>, u64)> {
+        // A source belongs to one window thread, so the lists only need to be put together.
+        let mut all: Vec<_> = self.shards.iter().flat_map(|s| s.top.iter()).collect();
+        all.sort_by_key(|&&(id, count)| (std::cmp::Reverse(count), id));
+        all.truncate(TOP_SOURCES);
+        all.into_iter().map(|&(id, count)| (self.dictionary.sources.name(id), count)).collect()
+    }
+}
+
+impl Stage for Publish {
+    fn poll(&mut self, now: Now) -> Progress {
+        // Looked at before the rings are emptied, so that nothing can slip in between.
+        let ended = self.shards.iter().all(|s| s.reports.ended()) && self.letters.iter().all(Rx::ended);
+        self.settings.refresh();
+        let worked = self.take_reports() | self.take_letters() | self.take_newcomers();
+        self.publish_due(now, ended);
+        if self.live_changed && now.mono_ns >= self.next_live_ns {
+            self.publish_live(now);
+        }
+        if now.mono_ns >= self.next_second_ns || (ended && !self.drained) {
+            self.sample(now);
+        }
+        self.subscribers.flush();
+        if worked {
+            return Progress::Worked;
+        }
+        if ended {
+            self.drained = true;
+            return Progress::Done;
+        }
+        let deadline_ns =
+            if self.live_changed { self.next_second_ns.min(self.next_live_ns) } else { self.next_second_ns };
+        Progress::Idle { deadline_ns: Some(deadline_ns), awaits: INPUT }
+    }
+}

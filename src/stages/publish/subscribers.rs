@@ -1,0 +1,200 @@
+//! SSE subscribers: each frame is encoded once and offered to everybody; who does not read
+//! loses frames and then the connection, and nobody else notices.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::message::{Frame, FrameKind, Subscribe};
+use crate::runtime::ring::Tx;
+use crate::telemetry::counters::PublishCounters;
+
+/// Lasting frames kept for `Last-Event-ID`.
+const REPLAY_FRAMES: usize = 1_024;
+/// Bytes they may take.
+const REPLAY_BYTES: usize = 8 * 1024 * 1024;
+/// A subscriber that has taken nothing for this long is put out, ns.
+const STALL_NS: u64 = 10_000_000_000;
+
+#[derive(Debug)]
+struct Subscriber {
+    frames: Tx<Arc<Frame>>,
+    /// Frames lost since the last one that fitted.
+    lost: u64,
+    /// When its ring was first found full.
+    full_since_ns: Option<u64>,
+}
+
+/// All subscribers, and what a returning one may have missed.
+#[derive(Debug)]
+pub struct Subscribers {
+    all: Vec<Subscriber>,
+    replay: VecDeque<Arc<Frame>>,
+    replay_bytes: usize,
+    /// The largest id of a lasting frame that is no longer kept.
+    forgotten: u64,
+    last_id: u64,
+    counters: Arc<PublishCounters>,
+}
+
+impl Subscribers {
+    /// Nobody yet.
+    pub fn new(counters: Arc<PublishCounters>) -> Self {
+        Self { all: Vec::new(), replay: VecDeque::new(), replay_bytes: 0, forgotten: 0, last_id: 0, counters }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Takes a new one in; a returning one first gets what it has missed, or `event: gap`.
+    pub fn add(&mut self, subscribe: Subscribe) {
+        let mut subscriber = Subscriber { frames: subscribe.frames, lost: 0, full_since_ns: None };
+        if let Some(last) = subscribe.last_event_id {
+            if last < self.forgotten || last > self.last_id {
+                subscriber.offer(&gap(self.last_id, "frames since then are no longer kept"));
+            }
+            for frame in self.replay.iter().filter(|frame| frame.id > last) {
+                if !subscriber.offer(frame) {
+                    self.counters.frames_lost.add(1);
+                }
+            }
+        }
+        subscriber.frames.flush();
+        self.all.push(subscriber);
+        self.count();
+    }
+
+    /// Sends a frame to everybody. `event` empty makes an unnamed message.
+    pub fn send(&mut self, event: &str, json: &str, kind: FrameKind, now_ns: u64) {
+        self.last_id += 1;
+        let frame = Arc::new(Frame { id: self.last_id, kind, text: text(self.last_id, event, json) });
+        if kind == FrameKind::Lasting {
+            self.remember(&frame);
+        }
+        let counters = &self.counters;
+        self.all.retain_mut(|subscriber| {
+            if subscriber.frames.is_abandoned() {
+                return false;
+            }
+            if subscriber.offer(&frame) {
+                subscriber.full_since_ns = None;
+                return true;
+            }
+            counters.frames_lost.add(1);
+            let since_ns = *subscriber.full_since_ns.get_or_insert(now_ns);
+            let stalled = now_ns.saturating_sub(since_ns) > STALL_NS;
+            if stalled {
+                counters.evicted.add(1);
+            }
+            !stalled
+        });
+        self.count();
+    }
+
+    /// Wakes those that got something.
+    pub fn flush(&mut self) {
+        for subscriber in &mut self.all {
+            subscriber.frames.flush();
+        }
+    }
+
+    fn count(&self) {
+        self.counters.subscribers.set(self.all.len() as u64);
+    }
+
+    fn remember(&mut self, frame: &Arc<Frame>) {
+        self.replay_bytes += frame.text.len();
+        self.replay.push_back(Arc::clone(frame));
+        while self.replay.len() > REPLAY_FRAMES || self.replay_bytes > REPLAY_BYTES {
+            let Some(gone) = self.replay.pop_front() else {
+                break;
+            };
+            self.replay_bytes -= gone.text.len();
+            self.forgotten = gone.id;
+        }
+    }
+}
+
+impl Subscriber {
+    /// Gives it a frame if it has room, after a notice if it has lost some before.
+    fn offer(&mut self, frame: &Arc<Frame>) -> bool {
+        if self.lost > 0 {
+            if self.frames.slots() < 2 {
+                self.lost += 1;
+                return false;
+            }
+            let why = format!("{} frames lost: this reader is too slow", self.lost);
+            self.lost = 0;
+            drop(self.frames.push(gap(frame.id.saturating_sub(1), &why)));
+        }
+        let taken = self.frames.push(Arc::clone(frame)).is_ok();
+        self.lost += u64::from(!taken);
+        taken
+    }
+}
+
+fn gap(last_id: u64, why: &str) -> Arc<Frame> {
+    let json = serde_json::json!({ "last_id": last_id, "message": why }).to_string();
+    Arc::new(Frame { id: last_id, kind: FrameKind::Passing, text: text(last_id, "gap", &json) })
+}
+
+fn text(id: u64, event: &str, json: &str) -> Box<str> {
+    let name = if event.is_empty() { String::new() } else { format!("event: {event}\n") };
+    format!("id: {id}\n{name}data: {json}\n\n").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::ring::{Rx, ring};
+    use crate::runtime::wake::Bell;
+
+    fn subscriber(last_event_id: Option<u64>, capacity: usize) -> (Subscribe, Rx<Arc<Frame>>) {
+        let bell = Arc::new(Bell::park());
+        let (frames, rx) = ring(capacity, &bell, &bell);
+        let subscribe = Subscribe { frames, last_event_id };
+        (subscribe, rx)
+    }
+
+    fn ids(rx: &mut Rx<Arc<Frame>>) -> Vec<(u64, bool)> {
+        std::iter::from_fn(|| rx.pop()).map(|frame| (frame.id, frame.text.contains("event: gap"))).collect()
+    }
+
+    #[test]
+    fn a_returning_reader_gets_what_lasts() {
+        let mut subs = Subscribers::new(Arc::default());
+        subs.send("window", "1", FrameKind::Lasting, 0);
+        subs.send("stats", "2", FrameKind::Passing, 0);
+        subs.send("window", "3", FrameKind::Lasting, 0);
+        let (new, mut rx) = subscriber(Some(1), 8);
+        subs.add(new);
+        assert_eq!(ids(&mut rx), [(3, false)]);
+        let (from_another_life, mut rx) = subscriber(Some(99), 8);
+        subs.add(from_another_life);
+        assert_eq!(ids(&mut rx), [(3, true)]);
+    }
+
+    #[test]
+    fn a_slow_reader_loses_frames_is_told_and_is_put_out_at_last() {
+        let mut subs = Subscribers::new(Arc::default());
+        let (slow, mut rx) = subscriber(None, 2);
+        subs.add(slow);
+        for _ in 0..5 {
+            subs.send("window", "x", FrameKind::Lasting, 0);
+        }
+        assert_eq!(ids(&mut rx), [(1, false), (2, false)]);
+        subs.send("window", "x", FrameKind::Lasting, 1);
+        assert_eq!(ids(&mut rx), [(5, true), (6, false)]);
+        for second in 0..14 {
+            subs.send("window", "x", FrameKind::Lasting, second * 1_000_000_000);
+        }
+        assert!(subs.is_empty());
+        assert_eq!(subs.counters.evicted.get(), 1);
+    }
+}

@@ -1,0 +1,177 @@
+//! Main's part: signals, the watch over the threads, reload, and the order of stop.
+//!
+//! Main sleeps in a blocking read of a socket pair. Signal handlers (signal-hook) and ending
+//! threads write a byte to its other end; nothing polls.
+
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::config::Config;
+use crate::pipeline::{self, Running};
+use crate::plan::Plan;
+use crate::runtime::clock::Clock;
+use crate::runtime::thread::{Ended, Spawner};
+
+/// Exit code of a daemon whose thread died (EX_SOFTWARE of sysexits.h).
+pub const EXIT_THREAD_DIED: u8 = 70;
+/// Exit code of a drain that took longer than `shutdown.timeout`.
+pub const EXIT_DRAIN_TIMEOUT: u8 = 75;
+
+/// Main's ear: signals and ends of threads.
+pub struct Supervisor {
+    stream: UnixStream,
+    stop: Arc<AtomicBool>,
+    reload: Arc<AtomicBool>,
+    ended: Receiver<Ended>,
+    /// For starting threads that report here.
+    pub spawner: Spawner,
+    wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// Why main woke up.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// SIGTERM or SIGINT.
+    Stop,
+    /// SIGHUP.
+    Reload,
+    /// A thread has ended.
+    Ended(Ended),
+    /// The time asked for is over.
+    Timeout,
+}
+
+impl Supervisor {
+    /// Registers the signal handlers.
+    pub fn new() -> std::io::Result<Self> {
+        let (stream, waker) = UnixStream::pair()?;
+        waker.set_nonblocking(true)?;
+        let (stop, reload) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        for (signal, flag) in [(SIGTERM, &stop), (SIGINT, &stop), (SIGHUP, &reload)] {
+            // The flag is set before the byte is written: handlers run in this order.
+            signal_hook::flag::register(signal, Arc::clone(flag))?;
+            signal_hook::low_level::pipe::register(signal, waker.try_clone()?)?;
+        }
+        let (tx, ended) = channel();
+        let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+            use std::io::Write;
+            // A full pair wakes main just as well.
+            drop((&waker).write(&[0]));
+        });
+        Ok(Self { stream, stop, reload, ended, spawner: Spawner::new(tx, Arc::clone(&wake)), wake })
+    }
+
+    /// Wakes main when called.
+    pub fn waker(&self) -> Arc<dyn Fn() + Send + Sync> {
+        Arc::clone(&self.wake)
+    }
+
+    /// Sleeps until something happens or `deadline` has come.
+    pub fn wait(&mut self, deadline: Option<Instant>) -> std::io::Result<Wake> {
+        loop {
+            if let Ok(ended) = self.ended.try_recv() {
+                return Ok(Wake::Ended(ended));
+            }
+            if self.stop.swap(false, Ordering::Relaxed) {
+                return Ok(Wake::Stop);
+            }
+            if self.reload.swap(false, Ordering::Relaxed) {
+                return Ok(Wake::Reload);
+            }
+            let timeout = match deadline {
+                None => None,
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Ok(Wake::Timeout);
+                    }
+                    Some(left)
+                }
+            };
+            self.stream.set_read_timeout(timeout)?;
+            match self.stream.read(&mut [0; 64]) {
+                Ok(_) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+}
+
+/// Runs the daemon until it is told to stop; returns the exit code. `reload` makes the new
+/// configuration on SIGHUP; `ready` is called once the ports are bound and all threads run.
+pub fn run(
+    supervisor: &mut Supervisor,
+    config: &Config,
+    plan: &Plan,
+    reload: impl Fn() -> Result<Config, String>,
+    ready: impl FnOnce(&Running) -> std::io::Result<()>,
+) -> std::io::Result<u8> {
+    let running = pipeline::start(config, plan, &supervisor.spawner, Clock::start())?;
+    ready(&running)?;
+    loop {
+        match supervisor.wait(None)? {
+            Wake::Stop => break,
+            Wake::Reload => match reload() {
+                Ok(new) => apply_reload(&running, config, &new),
+                Err(why) => eprintln!("flumen: reload refused, the old configuration stays:\n{why}"),
+            },
+            Wake::Ended(ended) => return Ok(died(&ended)),
+            Wake::Timeout => {}
+        }
+    }
+    eprintln!("flumen: draining (at most {:?})", config.shutdown.timeout);
+    drain(supervisor, running, config.shutdown.timeout)
+}
+
+/// Takes over what can change while running and says what cannot.
+fn apply_reload(running: &Running, started_with: &Config, new: &Config) {
+    let types = started_with.limits.event_types;
+    running.settings.update(|old| old.reloaded(new, types));
+    let mut comparable = new.clone();
+    comparable.alerts.clone_from(&started_with.alerts);
+    comparable.limits.clone_from(&started_with.limits);
+    comparable.time.max_future = started_with.time.max_future;
+    eprintln!("flumen: reloaded alerts and limits");
+    if comparable != *started_with || new.limits.event_types > types {
+        eprintln!("flumen: other changes in the configuration take effect at the next start");
+    }
+}
+
+/// Drains; the exit code says whether everything came through in time.
+pub fn drain(supervisor: &mut Supervisor, running: Running, timeout: Duration) -> std::io::Result<u8> {
+    let deadline = Instant::now() + timeout;
+    running.begin_drain();
+    while !running.is_drained() {
+        // The report of a thread's end comes just before the end itself.
+        let soon = Instant::now() + Duration::from_millis(5);
+        match supervisor.wait(Some(deadline.min(soon)))? {
+            Wake::Ended(ended) if ended.panicked => return Ok(died(&ended)),
+            Wake::Timeout if Instant::now() >= deadline => {
+                eprintln!("flumen: the drain took longer than shutdown.timeout ({timeout:?}); ending anyway");
+                return Ok(EXIT_DRAIN_TIMEOUT);
+            }
+            _ => {}
+        }
+    }
+    running.finish();
+    eprintln!("flumen: drained");
+    Ok(0)
+}
+
+/// Says which thread died; returns the exit code for it.
+pub fn died(ended: &Ended) -> u8 {
+    let how = if ended.panicked { "panicked" } else { "ended" };
+    eprintln!(
+        "flumen: thread {} {how}; a daemon without it would only look alive, so the process ends",
+        ended.name
+    );
+    EXIT_THREAD_DIED
+}

@@ -1,0 +1,209 @@
+//! A real daemon process, a real WebSocket client and a plain HTTP client, for the tests. They
+//! wait for the event they expect, never for a time to pass.
+
+#![allow(dead_code)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tungstenite::{Message, WebSocket};
+
+/// Patience of a wait: far beyond what a slow minute needs; reaching it is a failure.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A running daemon on free ports; killed when dropped.
+pub struct Daemon {
+    child: Child,
+    pub ingest: SocketAddr,
+    pub http: SocketAddr,
+    pub dir: PathBuf,
+    stderr: Option<std::thread::JoinHandle<String>>,
+}
+
+/// The layouts every end-to-end test runs under: lanes, window threads.
+pub const LAYOUTS: [(u32, u32); 2] = [(1, 1), (2, 2)];
+
+impl Daemon {
+    /// Starts a daemon with `lanes` lanes, `windows` window threads and more configuration.
+    pub fn start(lanes: u32, windows: u32, config: &str) -> Self {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("flumen-test-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let file = dir.join("flumen.toml");
+        std::fs::write(&file, config).unwrap();
+        let addresses = dir.join("addresses");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_flumen"))
+            .args(["serve", "--ingest-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
+            .arg("--config")
+            .arg(&file)
+            .arg("--addresses-file")
+            .arg(&addresses)
+            .env("FLUMEN_THREADS_INGEST", lanes.to_string())
+            .env("FLUMEN_THREADS_WINDOW", windows.to_string())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let stderr = std::thread::spawn(move || {
+            let mut text = String::new();
+            while stderr.read_line(&mut text).is_ok_and(|n| n > 0) {}
+            text
+        });
+        let text = wait_for("the addresses file", || {
+            assert!(child.try_wait().unwrap().is_none(), "the daemon ended before it was ready");
+            std::fs::read_to_string(&addresses).ok()
+        });
+        let address = |name: &str| -> SocketAddr {
+            let line = text.lines().find_map(|l| l.strip_prefix(name)).unwrap();
+            line.parse().unwrap()
+        };
+        Self { ingest: address("ingest="), http: address("http="), child, dir, stderr: Some(stderr) }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Opens a WebSocket; `path` is `/ws/ingest` or with `?ack=1`.
+    pub fn connect(&self, path: &str) -> WebSocket<TcpStream> {
+        let stream = TcpStream::connect(self.ingest).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let url = format!("ws://{}{path}", self.ingest);
+        tungstenite::client(url, stream).unwrap().0
+    }
+
+    /// A GET; status and body.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        self.request("GET", path, "", "")
+    }
+
+    /// A request; status and body.
+    pub fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.http).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let length =
+            if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let host = self.http;
+        write!(stream, "{method} {path} HTTP/1.0\r\nHost: {host}\r\n{headers}{length}\r\n{body}").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, body.to_owned())
+    }
+
+    pub fn json(&self, path: &str) -> Value {
+        let (status, body) = self.get(path);
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    pub fn stats(&self) -> Value {
+        let stats = self.json("/api/stats");
+        check_identity(&stats["events"]);
+        stats
+    }
+
+    /// Waits until `events` has ended that many events and nothing is in flight.
+    pub fn wait_received(&self, events: u64) -> Value {
+        wait_for("all events received and none in flight", || {
+            let stats = self.stats();
+            let e = &stats["events"];
+            (e["received"] == events && e["in_flight"] == 0).then_some(stats)
+        })
+    }
+
+    /// Sends a signal (by the `kill` program).
+    pub fn signal(&self, name: &str) {
+        let status =
+            Command::new("kill").args([format!("-{name}"), self.pid().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the daemon to end; its status and what it said on stderr.
+    pub fn wait_end(&mut self) -> (ExitStatus, String) {
+        let status = wait_for("the daemon to end", || self.child.try_wait().unwrap());
+        (status, self.stderr.take().unwrap().join().unwrap())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|s| s.is_none()) {
+            self.child.kill().ok();
+            self.child.wait().ok();
+        }
+        std::fs::remove_dir_all(&self.dir).ok();
+    }
+}
+
+/// The counter identity of the contract.
+pub fn check_identity(events: &Value) {
+    let n = |name: &str| events[name].as_u64().unwrap_or_else(|| panic!("{name}: {events}"));
+    let ended = n("applied") + n("filtered") + n("late") + n("rejected") + n("dropped");
+    assert_eq!(n("received"), ended + n("in_flight"), "{events}");
+}
+
+/// Polls until there is something; panics when [`PATIENCE`] is over.
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Reads messages until an ack covers frame `seq`; the errors that came before it, and the ack.
+pub fn read_ack(socket: &mut WebSocket<TcpStream>, seq: u64) -> (Vec<Value>, Value) {
+    let mut errors = Vec::new();
+    loop {
+        let Message::Text(text) = socket.read().unwrap() else {
+            continue;
+        };
+        let value: Value = serde_json::from_str(&text).unwrap();
+        match value["type"].as_str() {
+            Some("ack") if value["seq"].as_u64().unwrap() >= seq => return (errors, value),
+            Some("error") => errors.push(value),
+            _ => {}
+        }
+    }
+}
+
+/// Reads until the peer's close frame; its code.
+pub fn read_close(socket: &mut WebSocket<TcpStream>) -> Option<u16> {
+    loop {
+        match socket.read() {
+            Ok(Message::Close(frame)) => {
+                // Our answer goes out with the next flush.
+                socket.flush().ok();
+                return frame.map(|f| f.code.into());
+            }
+            Ok(_) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// A good event.
+pub fn event(source: &str, time_s: f64, value: f64) -> String {
+    format!(
+        r#"{{"source":"{source}","type":"sensor_data","timestamp":{time_s:.3},"data":{{"value":{value}}}}}"#
+    )
+}
+
+/// The wall clock, seconds.
+pub fn now_s() -> f64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64()
+}
