@@ -1,5 +1,5 @@
 //! `[[window]]` and `[[alert]]`. Sliding and session windows, groups, lateness and filters are
-//! known names that this version refuses in plain words; their place is [`window`].
+//! known names that this version refuses in plain words; their place is `window`.
 
 use std::time::Duration;
 

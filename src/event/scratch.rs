@@ -197,6 +197,11 @@ impl Scratch {
 
     /// The last of repeated members wins: forgets what the path, or anything below it, held.
     pub(super) fn forget_path(&mut self) {
+        // An event that is rejected anyway is not worth the search: a hostile one may have a
+        // hundred thousand members.
+        if self.wrong.is_some() {
+            return;
+        }
         let (text, path) = (&self.text, self.path.as_str());
         let below = |span: Span| {
             let name = &text.as_bytes()[span.start as usize..span.end as usize];

@@ -79,6 +79,15 @@ fn data_is_flattened() {
 }
 
 #[test]
+fn numbers_are_the_nearest_f64() {
+    // Found by rounding errors of a faster parser: extremes must be exact.
+    for text in ["51.24817837550540", "0.14411540478050715", "1763888880.123457", "2.2250738585072011e-308"] {
+        let event = flat(data(&format!(r#"{{"v":{text}}}"#)));
+        assert_eq!(event.fields[0].1.to_bits(), text.parse::<f64>().unwrap().to_bits(), "{text}");
+    }
+}
+
+#[test]
 fn the_last_of_repeated_members_wins() {
     let event = flat(
         r#"{"source":1,"source":"s","type":"a","type":"b","data":{"x":1},"data":{"v":1,"v":2,"w":{"z":1},"w":3,"k":"t","k":4}}"#,

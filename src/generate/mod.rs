@@ -108,7 +108,7 @@ impl Run<'_> {
             } else {
                 (self.args.pattern.due(elapsed) * self.args.rate) as u64
             };
-            let made = self.make(due.min(limit), elapsed);
+            let made = self.make(due.min(limit));
             self.flush_all();
             self.reconnect()?;
             // With nothing more due, or nobody to take it, sleep a tick.
@@ -128,10 +128,13 @@ impl Run<'_> {
     }
 
     /// Makes what is due up to the total `due`, bounded; says whether a connection took any.
-    fn make(&mut self, due: u64, elapsed_s: f64) -> bool {
+    fn make(&mut self, due: u64) -> bool {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time_us = wall.as_micros() as u64;
         let mut made = 0;
+        // The sensors' curves follow the count of events, not the clock, so that a seed makes the
+        // same events at any pace.
+        let nominal_rate = if self.args.rate > 0.0 { self.args.rate } else { 1_000.0 };
         while self.summary.sent < due && made < BURST {
             let Some(lane) = self.free_lane() else { break };
             let batch = u64::from(self.args.batch).min(due - self.summary.sent);
@@ -140,6 +143,7 @@ impl Run<'_> {
                 self.payload.push(b'[');
             }
             for n in 0..batch {
+                let elapsed_s = (self.summary.sent + n) as f64 / nominal_rate;
                 if n > 0 {
                     self.payload.push(b',');
                 }

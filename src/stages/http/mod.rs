@@ -29,7 +29,7 @@ use crate::stages::settings::Settings;
 use crate::telemetry::counters::{Telemetry, ThreadMeter};
 
 /// Worker threads: one may be held up by a client that does not read, for as long as
-/// [`SEND_TIMEOUT`].
+/// `SEND_TIMEOUT`.
 pub const WORKERS: usize = 4;
 /// How long a client may take no bytes of an answer.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);

@@ -19,13 +19,15 @@ const RING_FRAMES: usize = 256;
 /// A comment after this much silence tells proxies and clients that the stream is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+// No empty line after `retry`: the first frame brings it. Some clients would take it for an
+// event without data (and so a comment is one line, too).
 const HEAD: &str = "HTTP/1.1 200 OK\r\n\
     Content-Type: text/event-stream; charset=utf-8\r\n\
     Cache-Control: no-store\r\n\
     X-Accel-Buffering: no\r\n\
     X-Content-Type-Options: nosniff\r\n\
     Connection: close\r\n\r\n\
-    retry: 2000\n\n";
+    retry: 2000\n";
 
 /// Starts a stream, or refuses at the limit.
 pub fn serve(shared: &Arc<Shared>, request: Request, subscribe: &mut Tx<Subscribe>) {
@@ -87,7 +89,7 @@ fn stream(writer: &mut dyn Write, mut frames: Rx<Arc<Frame>>, bell: &Bell) -> st
             let before = std::time::Instant::now();
             bell.sleep(Some(KEEP_ALIVE));
             if frames.is_empty() && before.elapsed() >= KEEP_ALIVE {
-                writer.write_all(b": still here\n\n")?;
+                writer.write_all(b": still here\n")?;
                 writer.flush()?;
             }
         }

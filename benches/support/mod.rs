@@ -1,0 +1,211 @@
+//! What the benches share: rounds, medians, the calibration, a daemon process.
+//!
+//! The machine is taken to be noisy: everything compared is run interleaved, round by round,
+//! and reported as median and range, and as a ratio to `T`, the time one core needs to parse
+//! the same event with serde_json into borrowed structs, measured in the same rounds.
+//! Benches print; none of them judges.
+
+#![allow(dead_code)]
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use flumen::generate::sources::Sources;
+use serde_json::{Value, json};
+
+/// `--smoke`: a second or two, to see that it runs. `--json`: one machine-readable line.
+pub struct Mode {
+    pub smoke: bool,
+    json: bool,
+    bench: &'static str,
+    rows: Vec<Value>,
+}
+
+impl Mode {
+    pub fn from_args(bench: &'static str) -> Self {
+        let has = |flag: &str| std::env::args().any(|a| a == flag);
+        let mode = Self { smoke: has("--smoke"), json: has("--json"), bench, rows: Vec::new() };
+        if !mode.json {
+            let cores = std::thread::available_parallelism().map_or(0, usize::from);
+            println!(
+                "{bench}: {cores} cores{}",
+                if mode.smoke { ", smoke run: figures mean nothing" } else { "" }
+            );
+        }
+        mode
+    }
+
+    pub fn rounds(&self) -> usize {
+        if self.smoke { 3 } else { 15 }
+    }
+
+    /// One line of the result.
+    pub fn row(&mut self, name: &str, samples: &[f64], unit: &str, per_t: Option<f64>) {
+        let (median, low, high) = spread(samples);
+        if !self.json {
+            let ratio = per_t.map_or(String::new(), |t| format!("  {:.2} T", median / t));
+            println!("  {name:<46} {median:>10.1} {unit}  [{low:.1} .. {high:.1}]{ratio}");
+        }
+        self.rows.push(json!({
+            "name": name, "median": median, "min": low, "max": high, "unit": unit,
+            "ratio_to_t": per_t.map(|t| median / t),
+        }));
+    }
+
+    pub fn note(&self, text: &str) {
+        if !self.json {
+            println!("  {text}");
+        }
+    }
+
+    pub fn finish(self) {
+        if self.json {
+            println!("{}", json!({ "bench": self.bench, "smoke": self.smoke, "rows": self.rows }));
+        }
+    }
+}
+
+pub fn spread(samples: &[f64]) -> (f64, f64, f64) {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    (sorted[sorted.len() / 2], sorted[0], sorted[sorted.len() - 1])
+}
+
+/// Runs all `subjects` once a round, interleaved; ns per item for each, by round.
+pub fn interleave(rounds: usize, items: usize, subjects: &mut [(&str, &mut dyn FnMut())]) -> Vec<Vec<f64>> {
+    let mut samples = vec![Vec::new(); subjects.len()];
+    for _ in 0..rounds {
+        for ((_, subject), samples) in subjects.iter_mut().zip(&mut samples) {
+            let start = Instant::now();
+            subject();
+            samples.push(start.elapsed().as_nanos() as f64 / items as f64);
+        }
+    }
+    samples
+}
+
+/// Events of the generator's mix, one by one.
+pub fn events(n: usize) -> Vec<Vec<u8>> {
+    let mut sources = Sources::new(100, 1);
+    let now_us = wall_us();
+    (0..n)
+        .map(|_| {
+            let mut event = Vec::new();
+            sources.event(now_us, 0.0, &mut event);
+            event
+        })
+        .collect()
+}
+
+pub fn wall_us() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.unwrap_or_default().as_micros() as u64
+}
+
+/// The calibration: serde_json into structs that borrow from the text.
+#[derive(serde::Deserialize)]
+struct Borrowed<'a> {
+    #[serde(borrow)]
+    source: std::borrow::Cow<'a, str>,
+    #[serde(borrow, rename = "type")]
+    kind: std::borrow::Cow<'a, str>,
+    timestamp: Option<f64>,
+    #[serde(borrow)]
+    data: Data<'a>,
+}
+
+#[derive(serde::Deserialize)]
+struct Data<'a> {
+    value: Option<f64>,
+    duration: Option<f64>,
+    amount: Option<f64>,
+    items: Option<f64>,
+    results: Option<f64>,
+    cpu_percent: Option<f64>,
+    memory_percent: Option<f64>,
+    disk_io_read: Option<f64>,
+    disk_io_write: Option<f64>,
+    network_in: Option<f64>,
+    network_out: Option<f64>,
+    active_connections: Option<f64>,
+    #[serde(borrow)]
+    unit: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow)]
+    user_id: Option<std::borrow::Cow<'a, str>>,
+}
+
+pub fn calibrate(events: &[Vec<u8>]) {
+    for event in events {
+        black_box(serde_json::from_slice::<Borrowed<'_>>(event).expect("the generator writes JSON"));
+    }
+}
+
+/// `T` of this minute, ns per event.
+pub fn measure_t(mode: &Mode) -> f64 {
+    let events = events(20_000);
+    let mut run = || calibrate(&events);
+    let samples = interleave(mode.rounds(), events.len(), &mut [("T", &mut run)]);
+    spread(&samples[0]).0
+}
+
+/// A daemon process on free ports, ended when dropped.
+pub struct Daemon {
+    child: Child,
+    pub ingest: SocketAddr,
+    dir: std::path::PathBuf,
+}
+
+impl Daemon {
+    pub fn start() -> Self {
+        let dir = std::env::temp_dir().join(format!("flumen-bench-{}-{}", std::process::id(), wall_us()));
+        std::fs::create_dir_all(&dir).expect("a temporary folder");
+        let addresses = dir.join("addresses");
+        let child = Command::new(env!("CARGO_BIN_EXE_flumen"))
+            .args([
+                "serve",
+                "--ingest-listen",
+                "127.0.0.1:0",
+                "--http-listen",
+                "127.0.0.1:0",
+                "--addresses-file",
+            ])
+            .arg(&addresses)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the daemon starts");
+        let start = Instant::now();
+        let text = loop {
+            if let Ok(text) = std::fs::read_to_string(&addresses) {
+                break text;
+            }
+            assert!(start.elapsed() < Duration::from_secs(30), "the daemon was never ready");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let ingest = text.lines().find_map(|l| l.strip_prefix("ingest=")).expect("an address");
+        Self { child, ingest: ingest.parse().expect("an address"), dir }
+    }
+
+    pub fn url(&self) -> String {
+        format!("ws://{}/ws/ingest", self.ingest)
+    }
+
+    /// CPU time so far, user and system, from /proc.
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        let after = stat.rsplit(')').next().unwrap_or("");
+        let field =
+            |n: usize| after.split_whitespace().nth(n).and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
+        // utime and stime in clock ticks, 100 a second on Linux.
+        Duration::from_millis((field(11) + field(12)) * 10)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        std::fs::remove_dir_all(&self.dir).ok();
+    }
+}
