@@ -6,7 +6,7 @@ use flumen::runtime::clock::Now;
 use flumen::windowing::Spec;
 use flumen::windowing::engine::Engine;
 use flumen::windowing::watermark::Watermark;
-use support::{Mode, interleave};
+use support::Mode;
 
 const EVENTS: usize = 100_000;
 const SECOND_US: i64 = 1_000_000;
@@ -47,27 +47,19 @@ fn main() {
         ("2 windows, 100,000 sources", 2, 100_000),
     ];
     let mut engines: Vec<(Engine, i64)> = cases.iter().map(|c| (engine(c.1), 0)).collect();
-    for _ in 0..mode.rounds() {
-        // Each round goes on where the last one stopped: windows close on the way.
-        for ((engine, at), case) in engines.iter_mut().zip(&cases) {
-            fill(engine, case.2, *at);
-            *at += 20 * SECOND_US;
+    let mut samples = vec![Vec::new(); cases.len()];
+    // Interleaved; each round goes on where the last one stopped, so windows close on the way.
+    // The first rounds only warm up.
+    for round in 0..mode.rounds() + 2 {
+        for (((engine, at_us), case), samples) in engines.iter_mut().zip(&cases).zip(&mut samples) {
+            let start = std::time::Instant::now();
+            fill(engine, case.2, *at_us);
+            *at_us += 20 * SECOND_US;
+            if round >= 2 {
+                samples.push(start.elapsed().as_nanos() as f64 / EVENTS as f64);
+            }
         }
     }
-    let mut subjects: Vec<(&str, Box<dyn FnMut()>)> = engines
-        .into_iter()
-        .zip(&cases)
-        .map(|((mut engine, mut at), &(name, _, sources))| {
-            let run: Box<dyn FnMut()> = Box::new(move || {
-                fill(&mut engine, sources, at);
-                at += 20 * SECOND_US;
-            });
-            (name, run)
-        })
-        .collect();
-    let mut borrowed: Vec<(&str, &mut dyn FnMut())> =
-        subjects.iter_mut().map(|(n, f)| (*n, f.as_mut() as _)).collect();
-    let samples = interleave(mode.rounds(), EVENTS, &mut borrowed);
     for ((name, ..), samples) in cases.iter().zip(&samples) {
         mode.row(name, samples, "ns/event", Some(t));
     }
