@@ -19,6 +19,7 @@ const state = {
   alerts: [], // newest first
   fields: new Set(),
   field: '',
+  chosen: false, // whether somebody chose the field
   staleSince: null, // a Date while what is shown is old
 };
 

@@ -1,0 +1,82 @@
+//! What the documents say is what the code does: the configuration table, the default file,
+//! the subcommands, the metrics.
+
+use std::path::Path;
+
+fn read(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// `UPDATE_DOCS=1 cargo test --test docs` writes the generated parts anew.
+fn update() -> bool {
+    std::env::var_os("UPDATE_DOCS").is_some()
+}
+
+#[test]
+fn the_readme_has_the_table_of_options() {
+    const OPEN: &str = "<!-- options: generated, see docs/DEVELOPING.md -->\n";
+    const CLOSE: &str = "<!-- end of options -->\n";
+    let table = flumen::config::options::markdown_table();
+    let readme = read("README.md");
+    let (before, rest) = readme.split_once(OPEN).expect("the table's beginning");
+    let (found, after) = rest.split_once(CLOSE).expect("the table's end");
+    if update() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+        std::fs::write(path, format!("{before}{OPEN}{table}{CLOSE}{after}")).unwrap();
+    } else {
+        assert_eq!(found, table, "run UPDATE_DOCS=1 cargo test --test docs");
+    }
+}
+
+#[test]
+fn the_default_file_is_the_generated_one() {
+    let text = flumen::config::options::default_toml();
+    if update() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/flumen.toml");
+        std::fs::write(path, text).unwrap();
+    } else {
+        assert_eq!(read("systemd/flumen.toml"), text, "run UPDATE_DOCS=1 cargo test --test docs");
+    }
+}
+
+#[test]
+fn the_readme_names_every_subcommand_and_the_architecture_every_room() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_flumen")).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let readme = read("README.md");
+    let commands = help.lines().skip_while(|l| *l != "Commands:").skip(1).take_while(|l| !l.is_empty());
+    let mut n = 0;
+    for line in commands {
+        let name = line.split_whitespace().next().unwrap();
+        assert!(name == "help" || readme.contains(&format!("`flumen {name}")), "README names flumen {name}");
+        n += 1;
+    }
+    assert!(n >= 7, "{help}");
+    let architecture = read("docs/ARCHITECTURE.md");
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for entry in std::fs::read_dir(src).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        assert!(architecture.contains(&format!("`{name}")), "docs/ARCHITECTURE.md names src/{name}");
+    }
+}
+
+#[test]
+fn the_openapi_document_lists_the_paths_the_api_answers() {
+    let document: serde_json::Value = serde_json::from_str(&read("static/openapi.json")).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    for path in [
+        "/api/stats", "/api/windows", "/api/aggregates/{window}", "/api/rules", "/api/alerts",
+        "/api/deadletters", "/stream/metrics", "/metrics", "/health", "/health/live", "/health/ready",
+    ] {
+        assert!(paths.contains_key(path), "{path}");
+    }
+}
+
+#[test]
+fn completions_and_the_man_page_come_out() {
+    for args in [&["completions", "bash"][..], &["completions", "zsh"], &["man"]] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_flumen")).args(args).output().unwrap();
+        assert!(output.status.success() && output.stdout.len() > 500, "{args:?}");
+    }
+}
