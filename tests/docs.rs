@@ -66,8 +66,17 @@ fn the_openapi_document_lists_the_paths_the_api_answers() {
     let document: serde_json::Value = serde_json::from_str(&read("static/openapi.json")).unwrap();
     let paths = document["paths"].as_object().unwrap();
     for path in [
-        "/api/stats", "/api/windows", "/api/aggregates/{window}", "/api/rules", "/api/alerts",
-        "/api/deadletters", "/stream/metrics", "/metrics", "/health", "/health/live", "/health/ready",
+        "/api/stats",
+        "/api/windows",
+        "/api/aggregates/{window}",
+        "/api/rules",
+        "/api/alerts",
+        "/api/deadletters",
+        "/stream/metrics",
+        "/metrics",
+        "/health",
+        "/health/live",
+        "/health/ready",
     ] {
         assert!(paths.contains_key(path), "{path}");
     }
