@@ -3,10 +3,12 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Daemon, LAYOUTS, wait_for};
+use common::{Daemon, LAYOUTS, PATIENCE, wait_for};
 
 const EVENTS: u64 = 1_000_000;
 
@@ -14,6 +16,16 @@ const EVENTS: u64 = 1_000_000;
 const CONFIG: &str = "[time]\nwatermark_delay = \"500ms\"\nidle_timeout = \"1s\"\n\
     [[window]]\nname = \"realtime\"\nkind = \"tumbling\"\nsize = \"1s\"\n\
     [[window]]\nname = \"minute\"\nkind = \"tumbling\"\nsize = \"1m\"\n";
+
+/// Opens the event stream and reads the head of the answer.
+fn open_stream(daemon: &Daemon) {
+    let mut stream = TcpStream::connect(daemon.http).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET /stream/metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    assert!(line.starts_with("HTTP/1.1 200") || line.starts_with("HTTP/1.1 503"), "{line}");
+}
 
 #[test]
 fn a_million_events_are_all_accounted_for() {
@@ -36,6 +48,9 @@ fn a_million_events_are_all_accounted_for() {
                 slowest = slowest.max(asked.elapsed());
                 assert_eq!(status, 200);
             }
+            let asked = Instant::now();
+            open_stream(&daemon);
+            slowest = slowest.max(asked.elapsed());
             daemon.stats(); // checks the identity
             samples += 1;
         }

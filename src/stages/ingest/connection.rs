@@ -36,6 +36,8 @@ pub enum State {
         code: u16,
         /// A few words.
         reason: &'static str,
+        /// When patience with a client that does not read its acks ends, monotonic ns.
+        deadline_ns: u64,
     },
     /// The close or the refusal is being written; what comes in is thrown away until the peer
     /// closes or the deadline passes.

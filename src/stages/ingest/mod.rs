@@ -236,13 +236,16 @@ impl Ingest {
                 continue;
             };
             match conn.state {
-                State::Handshake { deadline_ns, .. } | State::Lingering { deadline_ns }
-                    if now.mono_ns >= deadline_ns =>
-                {
-                    self.drop_connection(slot);
+                State::Open => {}
+                State::Handshake { deadline_ns, .. }
+                | State::Finishing { deadline_ns, .. }
+                | State::Lingering { deadline_ns } => {
+                    if now.mono_ns >= deadline_ns {
+                        self.drop_connection(slot);
+                    } else {
+                        self.impatient = true;
+                    }
                 }
-                State::Handshake { .. } | State::Lingering { .. } => self.impatient = true,
-                _ => {}
             }
         }
     }

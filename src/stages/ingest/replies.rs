@@ -5,6 +5,8 @@ use super::{Ingest, LINGER_NS};
 use crate::message::{ConnId, Reply};
 use crate::runtime::clock::Now;
 
+/// How long a client that is to be closed may take to read its last acks, ns.
+const FINISH_NS: u64 = 10_000_000_000;
 /// Replies a turn.
 const REPLIES_PER_TURN: usize = 1_024;
 
@@ -14,7 +16,7 @@ impl Ingest {
     }
 
     /// Takes replies in; they are written by [`Ingest::acknowledge`] in the same turn.
-    pub(super) fn take_replies(&mut self, _now: Now) -> bool {
+    pub(super) fn take_replies(&mut self, now: Now) -> bool {
         let mut worked = false;
         for _ in 0..REPLIES_PER_TURN {
             let Some(reply) = self.ports.replies.pop() else {
@@ -39,7 +41,9 @@ impl Ingest {
                 Reply::Pong { payload, .. } => conn.pong(&payload),
                 Reply::Close { code, reason, .. } => {
                     if conn.state == State::Open {
-                        conn.state = State::Finishing { code, reason };
+                        let deadline_ns = now.mono_ns + FINISH_NS;
+                        conn.state = State::Finishing { code, reason, deadline_ns };
+                        self.impatient = true;
                     }
                 }
             }
@@ -65,7 +69,7 @@ impl Ingest {
             };
             let before = conn.backlog();
             conn.ripen(applied);
-            if let State::Finishing { code, reason } = conn.state
+            if let State::Finishing { code, reason, .. } = conn.state
                 && !conn.owes()
             {
                 conn.close(code, reason);
