@@ -22,6 +22,7 @@ fn acks_say_how_many_events_of_which_frames() {
         socket.send(Message::text(good.clone())).unwrap();
         let (_, ack) = read_ack(&mut socket, 1);
         assert_eq!((&ack["accepted"], &ack["rejected"]), (&1.into(), &0.into()), "{ack}");
+        assert_eq!(daemon.stats()["events"]["applied"], 1, "never acknowledged before it is in");
         // An array, NDJSON, and a batch with a bad one in the middle.
         socket.send(Message::binary(format!("[{good},{good}]"))).unwrap();
         socket.send(Message::text(format!("{good}\n{good}\n{good}\n"))).unwrap();
