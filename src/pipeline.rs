@@ -12,16 +12,18 @@
 //! stages, then one spawn a stage. A thread ends by returning from its stage, which drops its
 //! ring ends; that is how the end of input travels down the pipeline.
 
+mod translate;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use mio::{Poll, Waker};
 
-use crate::config::{Config, WindowKind};
-use crate::event;
+use crate::config::Config;
 use crate::message::{Buffer, Chunk, Reply, Subscribe};
 use crate::plan::{self, Plan};
 use crate::runtime::cell::Cell;
@@ -42,9 +44,7 @@ use crate::stages::window::{self, Window};
 use crate::telemetry::counters::{
     IngestCounters, ParseCounters, PublishCounters, Telemetry, ThreadMeter, WindowCounters,
 };
-use crate::windowing::Spec;
-use crate::windowing::engine::Engine;
-use crate::windowing::watermark::Watermark;
+use translate::{bind, engine, nanos, parse_options};
 
 /// The ingest side of one lane.
 pub struct LaneEnds {
@@ -325,8 +325,13 @@ impl Running {
         self.stages.iter().all(JoinHandle::is_finished)
     }
 
-    /// Ends HTTP and waits for all threads. Only after [`Running::is_drained`].
-    pub fn finish(self) {
+    /// Ends HTTP and waits for all threads, and for SSE clients to be given the last results,
+    /// at most `patience`. Only after [`Running::is_drained`].
+    pub fn finish(self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        while self.shared.sse_open.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         self.shared.stop();
         for thread in self.stages.into_iter().chain(self.http_workers) {
             // A panic has been reported by the thread's own guard.
@@ -371,76 +376,4 @@ fn boxed<S: Stage + 'static>(
 ) -> impl Iterator<Item = (Box<dyn Stage>, Arc<Bell>)> {
     let stages = stages.into_iter().map(|s| Box::new(s) as Box<dyn Stage>);
     stages.zip(bells)
-}
-
-fn parse_options(
-    config: &Config,
-    settings: &Arc<Cell<Settings>>,
-    dictionary: &Arc<Dictionary>,
-    counters: &Arc<ParseCounters>,
-) -> parse::Options {
-    parse::Options {
-        limits: event::Limits {
-            nesting: config.limits.nesting,
-            fields_per_event: config.limits.fields_per_event,
-            events_per_message: config.limits.events_per_message,
-            timestamp_unit: timestamp_unit(config),
-        },
-        message_size: config.limits.message_size,
-        overload: config.ingest.overload,
-        settings: Arc::clone(settings),
-        dictionary: Arc::clone(dictionary),
-        counters: Arc::clone(counters),
-    }
-}
-
-fn timestamp_unit(config: &Config) -> event::time::TimestampUnit {
-    use crate::config::TimestampUnit as Typed;
-    use event::time::TimestampUnit as Unit;
-    match config.time.timestamp_unit {
-        Typed::Auto => Unit::Auto,
-        Typed::Seconds => Unit::Seconds,
-        Typed::Millis => Unit::Millis,
-        Typed::Micros => Unit::Micros,
-        Typed::Nanos => Unit::Nanos,
-    }
-}
-
-fn engine(config: &Config) -> Engine {
-    let specs: Vec<Spec> = config
-        .windows
-        .iter()
-        .map(|window| match window.kind {
-            WindowKind::Tumbling { size } => Spec { size_us: micros(size) },
-        })
-        .collect();
-    let time = &config.time;
-    let watermark = Watermark::new(micros(time.watermark_delay), micros(time.idle_timeout));
-    Engine::new(&specs, watermark)
-}
-
-fn nanos(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn micros(duration: std::time::Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// Binds an address; an error names the option, the address and what may help.
-fn bind<L>(
-    option: &str,
-    address: SocketAddr,
-    bind: impl FnOnce(SocketAddr) -> io::Result<L>,
-) -> io::Result<L> {
-    bind(address).map_err(|error| {
-        let remedy = match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                "; another program has it: stop that, or choose another port (0 takes any)"
-            }
-            io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
-            _ => "",
-        };
-        io::Error::new(error.kind(), format!("{option} = \"{address}\": {error}{remedy}"))
-    })
 }

@@ -23,6 +23,9 @@ pub const EXIT_THREAD_DIED: u8 = 70;
 /// Exit code of a drain that took longer than `shutdown.timeout`.
 pub const EXIT_DRAIN_TIMEOUT: u8 = 75;
 
+/// How long SSE clients may take to read the last results.
+const LAST_RESULTS: Duration = Duration::from_secs(2);
+
 /// Main's ear: signals and ends of threads.
 pub struct Supervisor {
     stream: UnixStream,
@@ -161,7 +164,8 @@ pub fn drain(supervisor: &mut Supervisor, running: Running, timeout: Duration) -
             _ => {}
         }
     }
-    running.finish();
+    let left = deadline.saturating_duration_since(Instant::now());
+    running.finish(left.min(LAST_RESULTS));
     eprintln!("flumen: drained");
     Ok(0)
 }

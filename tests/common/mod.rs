@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -24,7 +25,8 @@ pub struct Daemon {
     pub ingest: SocketAddr,
     pub http: SocketAddr,
     pub dir: PathBuf,
-    stderr: Option<std::thread::JoinHandle<String>>,
+    said: Arc<Mutex<String>>,
+    stderr: Option<std::thread::JoinHandle<()>>,
 }
 
 /// The layouts every end-to-end test runs under: lanes, window threads.
@@ -50,11 +52,15 @@ impl Daemon {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let stderr = std::thread::spawn(move || {
-            let mut text = String::new();
-            while stderr.read_line(&mut text).is_ok_and(|n| n > 0) {}
-            text
+        let said = Arc::new(Mutex::new(String::new()));
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let stderr = std::thread::spawn({
+            let said = Arc::clone(&said);
+            move || {
+                for line in lines.map_while(Result::ok) {
+                    said.lock().unwrap().push_str(&(line + "\n"));
+                }
+            }
         });
         let text = wait_for("the addresses file", || {
             assert!(child.try_wait().unwrap().is_none(), "the daemon ended before it was ready");
@@ -64,7 +70,7 @@ impl Daemon {
             let line = text.lines().find_map(|l| l.strip_prefix(name)).unwrap();
             line.parse().unwrap()
         };
-        Self { ingest: address("ingest="), http: address("http="), child, dir, stderr: Some(stderr) }
+        Self { ingest: address("ingest="), http: address("http="), child, dir, said, stderr: Some(stderr) }
     }
 
     pub fn pid(&self) -> u32 {
@@ -129,10 +135,16 @@ impl Daemon {
         assert!(status.success());
     }
 
+    /// Waits until the daemon has said something on stderr.
+    pub fn wait_said(&self, what: &str) {
+        wait_for(what, || self.said.lock().unwrap().contains(what).then_some(()));
+    }
+
     /// Waits for the daemon to end; its status and what it said on stderr.
     pub fn wait_end(&mut self) -> (ExitStatus, String) {
         let status = wait_for("the daemon to end", || self.child.try_wait().unwrap());
-        (status, self.stderr.take().unwrap().join().unwrap())
+        self.stderr.take().unwrap().join().unwrap();
+        (status, self.said.lock().unwrap().clone())
     }
 }
 

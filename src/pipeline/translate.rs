@@ -1,0 +1,89 @@
+//! From what was typed to what the stages take: units, limits, addresses.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, WindowKind};
+use crate::event;
+use crate::runtime::cell::Cell;
+use crate::runtime::names::Dictionary;
+use crate::stages::parse;
+use crate::stages::settings::Settings;
+use crate::telemetry::counters::ParseCounters;
+use crate::windowing::Spec;
+use crate::windowing::engine::Engine;
+use crate::windowing::watermark::Watermark;
+
+pub(super) fn parse_options(
+    config: &Config,
+    settings: &Arc<Cell<Settings>>,
+    dictionary: &Arc<Dictionary>,
+    counters: &Arc<ParseCounters>,
+) -> parse::Options {
+    parse::Options {
+        limits: event::Limits {
+            nesting: config.limits.nesting,
+            fields_per_event: config.limits.fields_per_event,
+            events_per_message: config.limits.events_per_message,
+            timestamp_unit: timestamp_unit(config),
+        },
+        message_size: config.limits.message_size,
+        overload: config.ingest.overload,
+        settings: Arc::clone(settings),
+        dictionary: Arc::clone(dictionary),
+        counters: Arc::clone(counters),
+    }
+}
+
+fn timestamp_unit(config: &Config) -> event::time::TimestampUnit {
+    use crate::config::TimestampUnit as Typed;
+    use event::time::TimestampUnit as Unit;
+    match config.time.timestamp_unit {
+        Typed::Auto => Unit::Auto,
+        Typed::Seconds => Unit::Seconds,
+        Typed::Millis => Unit::Millis,
+        Typed::Micros => Unit::Micros,
+        Typed::Nanos => Unit::Nanos,
+    }
+}
+
+pub(super) fn engine(config: &Config) -> Engine {
+    let specs: Vec<Spec> = config
+        .windows
+        .iter()
+        .map(|window| match window.kind {
+            WindowKind::Tumbling { size } => Spec { size_us: micros(size) },
+        })
+        .collect();
+    let time = &config.time;
+    let watermark = Watermark::new(micros(time.watermark_delay), micros(time.idle_timeout));
+    Engine::new(&specs, watermark)
+}
+
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Binds an address; an error names the option, the address and what may help.
+pub(super) fn bind<L>(
+    option: &str,
+    address: SocketAddr,
+    bind: impl FnOnce(SocketAddr) -> io::Result<L>,
+) -> io::Result<L> {
+    bind(address).map_err(|error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "; another program has it: stop that, or choose another port (0 takes any)"
+            }
+            io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
+            _ => "",
+        };
+        io::Error::new(error.kind(), format!("{option} = \"{address}\": {error}{remedy}"))
+    })
+}
