@@ -156,6 +156,13 @@ struct Plain<'a> {
 }
 
 impl Plain<'_> {
+    fn whole(mut self, value: i128) {
+        match self.member {
+            Member::Timestamp => self.scratch.timestamp_int(value, self.limits.timestamp_unit),
+            _ => self.set_text(None),
+        }
+    }
+
     fn set_text(&mut self, text: Option<&str>) {
         match self.member {
             Member::Id => self.scratch.set_id(text),
@@ -185,24 +192,12 @@ impl<'de> Visitor<'de> for Plain<'_> {
         self.set_text(None);
         Ok(())
     }
-    fn visit_i64<E>(mut self, value: i64) -> Result<(), E> {
-        match self.member {
-            Member::Timestamp => {
-                let unit = self.limits.timestamp_unit;
-                self.scratch.timestamp_int(i128::from(value), unit);
-            }
-            _ => self.set_text(None),
-        }
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.whole(i128::from(value));
         Ok(())
     }
-    fn visit_u64<E>(mut self, value: u64) -> Result<(), E> {
-        match self.member {
-            Member::Timestamp => {
-                let unit = self.limits.timestamp_unit;
-                self.scratch.timestamp_int(i128::from(value), unit);
-            }
-            _ => self.set_text(None),
-        }
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        self.whole(i128::from(value));
         Ok(())
     }
     fn visit_f64<E>(mut self, value: f64) -> Result<(), E> {

@@ -6,7 +6,7 @@
 use super::Spec;
 use super::slices::{Closed, Grid};
 use super::watermark::Watermark;
-use crate::aggregate::{Aggregate, Top};
+use crate::aggregate::Top;
 use crate::runtime::clock::Now;
 
 /// What became of an event.
@@ -119,15 +119,6 @@ impl Engine {
     pub fn top(&self) -> Top {
         self.grids.first().map(Grid::top).unwrap_or_default()
     }
-}
-
-/// For callers that need the merged aggregate by value.
-pub fn merge_all<'a>(parts: impl IntoIterator<Item = &'a Aggregate>) -> Aggregate {
-    let mut all = Aggregate::default();
-    for part in parts {
-        all.merge(part);
-    }
-    all
 }
 
 #[cfg(test)]

@@ -88,11 +88,6 @@ impl Grid {
         (slice.expires_us > watermark_us).then_some(&mut slice.aggregate)
     }
 
-    /// Whether an event at `time_us` would find a slice that is already there.
-    pub fn start_of(&self, time_us: i64) -> i64 {
-        floor_to(time_us, self.slice_us)
-    }
-
     fn make_slice(&mut self, start_us: i64, watermark_us: i64) -> Option<()> {
         let end_of = |m: &Member| floor_to(start_us, m.size_us).saturating_add(m.size_us);
         let expires_us = self.members.iter().map(end_of).max()?;

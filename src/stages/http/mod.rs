@@ -50,8 +50,30 @@ pub enum Phase {
     Stopped = 3,
 }
 
-/// What all HTTP threads share.
+/// What all HTTP threads share: what they were given ([`Parts`]) and the server itself.
 pub struct Shared {
+    parts: Parts,
+    /// SSE subscribers now.
+    pub sse_open: AtomicUsize,
+    phase: AtomicU8,
+    server: Mutex<Rebuild>,
+}
+
+impl std::ops::Deref for Shared {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+struct Rebuild {
+    listener: TcpListener,
+    server: Arc<Server>,
+    generation: u64,
+}
+
+/// What HTTP looks at and talks to.
+pub struct Parts {
     /// Everything that is counted.
     pub telemetry: Arc<Telemetry>,
     /// Results, alerts, dead letters, rates.
@@ -66,37 +88,7 @@ pub struct Shared {
     pub clock: Clock,
     /// SSE subscribers at most.
     pub sse_clients: usize,
-    /// SSE subscribers now.
-    pub sse_open: AtomicUsize,
     /// The publish thread's bell, for the rings of new subscribers.
-    pub publish: Arc<Bell>,
-    phase: AtomicU8,
-    server: Mutex<Rebuild>,
-}
-
-struct Rebuild {
-    listener: TcpListener,
-    server: Arc<Server>,
-    generation: u64,
-}
-
-/// What [`Shared::new`] needs.
-pub struct Parts {
-    /// See [`Shared`].
-    pub telemetry: Arc<Telemetry>,
-    /// See [`Shared`].
-    pub board: Arc<Board>,
-    /// See [`Shared`].
-    pub dictionary: Arc<Dictionary>,
-    /// See [`Shared`].
-    pub settings: Arc<Cell<Settings>>,
-    /// See [`Shared`].
-    pub windows: Vec<Window>,
-    /// See [`Shared`].
-    pub clock: Clock,
-    /// See [`Shared`].
-    pub sse_clients: usize,
-    /// See [`Shared`].
     pub publish: Arc<Bell>,
 }
 
@@ -106,15 +98,8 @@ impl Shared {
         socket2::SockRef::from(&listener).set_write_timeout(Some(SEND_TIMEOUT))?;
         let server = Arc::new(make_server(&listener)?);
         Ok(Self {
-            telemetry: parts.telemetry,
-            board: parts.board,
-            dictionary: parts.dictionary,
-            settings: parts.settings,
-            windows: parts.windows,
-            clock: parts.clock,
-            sse_clients: parts.sse_clients,
+            parts,
             sse_open: AtomicUsize::new(0),
-            publish: parts.publish,
             phase: AtomicU8::new(Phase::Starting as u8),
             server: Mutex::new(Rebuild { listener, server, generation: 0 }),
         })
