@@ -333,11 +333,12 @@ impl<'de> Visitor<'de> for Value<'_> {
         }
         let named = self.role != Role::Skipped && self.parts < MAX_PARTS;
         let before = self.scratch.path.len();
-        while map.next_key_seed(Name { scratch: &mut *self.scratch, named })?.is_some() {
+        let section = self.section;
+        while map.next_key_seed(Name { scratch: &mut *self.scratch, section, named })?.is_some() {
             map.next_value_seed(Value {
                 scratch: &mut *self.scratch,
                 limits: self.limits,
-                section: self.section,
+                section,
                 role: if named { Role::Field } else { Role::Skipped },
                 level: self.level + 1,
                 parts: self.parts + 1,
@@ -351,6 +352,7 @@ impl<'de> Visitor<'de> for Value<'_> {
 /// A member's name, appended to the path.
 struct Name<'a> {
     scratch: &'a mut Scratch,
+    section: Section,
     named: bool,
 }
 
@@ -369,7 +371,7 @@ impl Visitor<'_> for Name<'_> {
     fn visit_str<E: Error>(self, name: &str) -> Result<(), E> {
         if self.named {
             self.scratch.enter(name);
-            self.scratch.forget_path();
+            self.scratch.forget_path(self.section);
         }
         Ok(())
     }

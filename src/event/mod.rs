@@ -5,8 +5,10 @@
 //! scanner for the usual shape of an event belongs beside `json`, in front of serde_json, which
 //! then stays the judge of everything unusual.
 
+pub mod filter;
 pub mod frame;
 mod json;
+mod member;
 mod msgpack;
 mod reader;
 pub mod rules;
@@ -16,6 +18,7 @@ pub mod time;
 #[cfg(test)]
 mod tests;
 
+pub use member::Member;
 pub use reader::{Outcome, Reader};
 pub use scratch::Scratch;
 use time::TimestampUnit;

@@ -266,7 +266,7 @@ impl<'a> Event<'_, 'a, '_> {
                 continue;
             };
             self.scratch.enter(name);
-            self.scratch.forget_path();
+            self.scratch.forget_path(section);
             match value {
                 Token::Map(members) if parts < MAX_PARTS => {
                     self.fields(section, members, level + 1, parts + 1)?;

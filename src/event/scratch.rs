@@ -2,7 +2,7 @@
 //! buffers have grown.
 
 use super::time::{self, TimestampUnit};
-use super::{Limits, MAX_KIND, MAX_NAME, MAX_SOURCE, Reject, Rejection, quote};
+use super::{Limits, MAX_KIND, MAX_NAME, MAX_SOURCE, Member, Reject, Rejection, quote};
 
 /// A piece of [`Scratch::text`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,9 +92,35 @@ impl Scratch {
     }
 
     /// Strings by flattened name, without `data.` for those of `data`, with `metadata.` for
-    /// those of `metadata`.
+    /// those of `metadata`. A member `metadata` of `data` may give a name twice;
+    /// [`Scratch::text_of`] tells the two apart.
     pub fn dims(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.dims.iter().map(|&(name, value, _)| (self.get(name), self.get(value)))
+    }
+
+    /// The string that a member holds; `None`: it is absent, or no string.
+    pub fn text_of(&self, member: &Member) -> Option<&str> {
+        match member {
+            Member::Source => Some(&self.source),
+            Member::Kind => Some(&self.kind),
+            Member::Data(wanted) => self.dim(Section::Data, |name| name == wanted),
+            Member::Metadata(wanted) => {
+                self.dim(Section::Metadata, |name| name.strip_prefix("metadata.") == Some(wanted))
+            }
+        }
+    }
+
+    fn dim(&self, section: Section, is_it: impl Fn(&str) -> bool) -> Option<&str> {
+        let found = self.dims.iter().find(|&&(name, _, s)| s == section && is_it(self.get(name)));
+        found.map(|&(_, value, _)| self.get(value))
+    }
+
+    /// The number that a member holds; `None`: it is absent, or no number. Only `data` has any.
+    pub fn number_of(&self, member: &Member) -> Option<f64> {
+        match member {
+            Member::Data(name) => self.field(name),
+            Member::Source | Member::Kind | Member::Metadata(_) => None,
+        }
     }
 
     fn get(&self, span: Span) -> &str {
@@ -195,8 +221,9 @@ impl Scratch {
         before
     }
 
-    /// The last of repeated members wins: forgets what the path, or anything below it, held.
-    pub(super) fn forget_path(&mut self) {
+    /// The last of repeated members wins: forgets what the path, or anything below it, held in
+    /// this section. The same name in the other section is another member.
+    pub(super) fn forget_path(&mut self, section: Section) {
         // An event that is rejected anyway is not worth the search: a hostile one may have a
         // hundred thousand members.
         if self.wrong.is_some() {
@@ -207,11 +234,11 @@ impl Scratch {
             let name = &text.as_bytes()[span.start as usize..span.end as usize];
             name.strip_prefix(path.as_bytes()).is_some_and(|rest| rest.first().is_none_or(|&b| b == b'.'))
         };
-        if self.fields.iter().any(|&(name, _)| below(name)) {
+        if section == Section::Data && self.fields.iter().any(|&(name, _)| below(name)) {
             self.fields.retain(|&(name, _)| !below(name));
         }
-        if self.dims.iter().any(|&(name, _, _)| below(name)) {
-            self.dims.retain(|&(name, _, _)| !below(name));
+        if self.dims.iter().any(|&(name, _, s)| s == section && below(name)) {
+            self.dims.retain(|&(name, _, s)| s != section || !below(name));
         }
     }
 
