@@ -10,18 +10,23 @@
 //! | [`moments`] | count, sum, min, max, mean, standard deviation | exact, or compensated sums |
 //! | [`quantile`] | any quantile | within 1 % of the value; exact up to 16 values |
 //! | [`top`] | most frequent sources | exact up to 2,048; else too low by at most n/1,024 |
+//! | [`distinct`] | distinct values of a dimension | exact up to 1,024; else standard error 0.81 % |
 //!
 //! Nothing allocates per event once the fields, types and octaves have been seen. `clear` forgets
 //! the values and keeps the memory of what was in use, for the next slice.
 
 mod counters;
+pub mod distinct;
 pub mod moments;
+mod projection;
 pub mod quantile;
 #[cfg(test)]
 mod tests;
 pub mod top;
 
+pub use distinct::Distinct;
 pub use moments::Moments;
+pub use projection::Projection;
 pub use quantile::Quantiles;
 pub use top::Top;
 
@@ -79,6 +84,8 @@ pub struct Aggregate {
     /// Events by type, sorted by type.
     types: Vec<(u16, u64)>,
     top: Top,
+    /// Distinct values by the caller's slot, sorted by slot; empty unless asked for.
+    distinct: Vec<(u16, Distinct)>,
 }
 
 impl Aggregate {
@@ -103,16 +110,34 @@ impl Aggregate {
         self.stats_mut(field).record(x);
     }
 
+    /// Counts the value behind a hash ([`distinct::hash`]) among the distinct ones of a slot.
+    #[inline]
+    pub fn record_distinct(&mut self, slot: u16, hash: u64) {
+        self.distinct_mut(slot).record(hash);
+    }
+
     /// Adds what `other` has seen.
     pub fn merge(&mut self, other: &Self) {
+        self.merge_filtered(other, |_| true, |_| true);
+    }
+
+    /// Adds what `other` has seen of what `show` shows; events, types and sources always.
+    pub fn merge_shown(&mut self, other: &Self, show: &Projection) {
+        self.merge_filtered(other, |field| show.shows_field(field), |slot| show.shows_distinct(slot));
+    }
+
+    fn merge_filtered(&mut self, other: &Self, field: impl Fn(u32) -> bool, slot: impl Fn(u16) -> bool) {
         self.event_count += other.event_count;
-        for (field, stats) in other.fields() {
-            self.stats_mut(field).merge(stats);
+        for (id, stats) in other.fields().filter(|&(id, _)| field(id)) {
+            self.stats_mut(id).merge(stats);
         }
         for &(kind, n) in &other.types {
             self.add_type(kind, n);
         }
         self.top.merge(&other.top);
+        for (id, distinct) in other.distinct.iter().filter(|&&(id, _)| slot(id)) {
+            self.distinct_mut(*id).merge(distinct);
+        }
     }
 
     /// Forgets all events. Keeps the memory of the fields that had values.
@@ -132,6 +157,7 @@ impl Aggregate {
         self.event_count = 0;
         self.types.clear();
         self.top.clear();
+        self.distinct.iter_mut().for_each(|(_, distinct)| distinct.clear());
     }
 
     /// No event was counted.
@@ -171,6 +197,11 @@ impl Aggregate {
         self.top.top(k)
     }
 
+    /// Distinct values by slot, where any were seen.
+    pub fn distinct(&self) -> impl Iterator<Item = (u16, &Distinct)> {
+        self.distinct.iter().filter(|(_, d)| !d.is_empty()).map(|(slot, d)| (*slot, d))
+    }
+
     /// Memory in all, in bytes, without the allocator's own; walks all fields.
     pub fn size_bytes(&self) -> usize {
         let quantiles = self.field_stats.iter().map(|s| s.quantiles.heap_bytes());
@@ -180,6 +211,20 @@ impl Aggregate {
             + quantiles.sum::<usize>()
             + self.types.capacity() * size_of::<(u16, u64)>()
             + self.top.heap_bytes()
+            + self.distinct.capacity() * size_of::<(u16, Distinct)>()
+            + self.distinct.iter().map(|(_, d)| d.heap_bytes()).sum::<usize>()
+    }
+
+    fn distinct_mut(&mut self, slot: u16) -> &mut Distinct {
+        let index = match self.distinct.binary_search_by_key(&slot, |&(known, _)| known) {
+            Ok(index) => index,
+            Err(index) => {
+                reserve_one(&mut self.distinct);
+                self.distinct.insert(index, (slot, Distinct::default()));
+                index
+            }
+        };
+        &mut self.distinct[index].1
     }
 
     #[inline]

@@ -121,6 +121,31 @@ impl Top {
         all
     }
 
+    /// The ids that have a counter, in no particular order.
+    pub fn ids(&self) -> impl Iterator<Item = u32> + '_ {
+        let (few, many) = match &self.store {
+            Store::Few { len, ids, .. } => (&ids[..usize::from(*len)], None),
+            Store::Many(table) => (&[][..], Some(table.keys())),
+        };
+        few.iter().copied().chain(many.into_iter().flatten().copied())
+    }
+
+    /// Lets go of all but the `most` largest counters. Those that stay keep their counts; the
+    /// error bound then covers those that went, should they come back.
+    pub fn shrink(&mut self, most: usize) {
+        if self.distinct() <= most {
+            return;
+        }
+        let mut kept = self.top(most + 1);
+        let largest_gone = kept.split_off(most).first().map_or(0, |&(_, n)| n);
+        let subtracted = self.subtracted + largest_gone;
+        self.clear();
+        for (id, n) in kept {
+            self.count(id, n);
+        }
+        self.subtracted = subtracted;
+    }
+
     /// By how many events a count may be too low, at most n/C; 0 while counts are exact.
     pub fn error_bound(&self) -> u64 {
         self.subtracted

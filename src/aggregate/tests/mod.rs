@@ -1,5 +1,6 @@
 //! Properties against naive exact computations, and of the whole [`Aggregate`].
 
+mod distinct;
 mod moments;
 mod quantile;
 mod top;
