@@ -2,35 +2,48 @@
 
 mod support;
 
+use flumen::aggregate::Projection;
 use flumen::runtime::clock::Now;
-use flumen::windowing::Spec;
 use flumen::windowing::engine::Engine;
 use flumen::windowing::watermark::Watermark;
+use flumen::windowing::{Family, Kind, Layout, Sample, Spec};
 use support::Mode;
 
 const EVENTS: usize = 100_000;
 const SECOND_US: i64 = 1_000_000;
 
-fn engine(windows: i64) -> Engine {
-    let specs: Vec<Spec> = (1..=windows).map(|n| Spec { size_us: 10 * n * SECOND_US }).collect();
-    Engine::new(&specs, Watermark::new(5 * SECOND_US, 10 * SECOND_US))
+fn engine(windows: &[Kind], family: Family) -> Engine {
+    let spec = |&kind: &Kind| Spec { kind, family: 0, lateness_us: 0, show: Projection::default() };
+    let layout =
+        Layout { families: vec![family], windows: windows.iter().map(spec).collect(), started_us: None };
+    Engine::new(layout, Watermark::new(5 * SECOND_US, 10 * SECOND_US))
 }
+
+fn tumbling(windows: i64) -> Vec<Kind> {
+    let size = |n| Kind::Aligned { size_us: 10 * n * SECOND_US, slide_us: 10 * n * SECOND_US };
+    (1..=windows).map(size).collect()
+}
+
+const SLIDING: Kind = Kind::Aligned { size_us: 300 * SECOND_US, slide_us: 60 * SECOND_US };
+const SESSION: Kind = Kind::Session { gap_us: 300 * SECOND_US };
 
 /// `EVENTS` events over 20 s of event time, in chunks of 200 as they would arrive.
 fn fill(engine: &mut Engine, sources: u32, start_us: i64) {
     let mut closed = Vec::new();
+    let mut sample = Sample::default();
     for n in 0..EVENTS {
         let time_us = start_us + n as i64 * 20 * SECOND_US / EVENTS as i64;
         if n % 200 == 0 {
             engine.begin(Now { mono_ns: (time_us * 1_000) as u64, wall_us: time_us }, &mut closed);
         }
-        engine.event(time_us, (n as u32).wrapping_mul(2_654_435_761) % sources, (n % 3) as u16);
-        engine.field(0, (n % 977) as f64);
+        sample.begin(time_us, (n as u32).wrapping_mul(2_654_435_761) % sources, (n % 3) as u16);
+        sample.fields.push((0, (n % 977) as f64));
         if n % 5 < 4 {
-            engine.field(1, (n % 31) as f64);
+            sample.fields.push((1, (n % 31) as f64));
         }
+        engine.event(&sample);
         if n % 200 == 199 {
-            engine.mark(time_us);
+            engine.mark(time_us, &mut closed);
         }
     }
 }
@@ -40,20 +53,25 @@ fn main() {
     let t = support::measure_t(&mode);
     mode.note(&format!("T = {t:.0} ns"));
     let cases = [
-        ("1 window, 100 sources", 1, 100),
-        ("2 windows, 100 sources", 2, 100),
-        ("10 windows, 100 sources", 10, 100),
-        ("100 windows, 100 sources", 100, 100),
-        ("2 windows, 100,000 sources", 2, 100_000),
+        ("1 window, 100 sources", tumbling(1), Family::All, 100),
+        ("2 windows, 100 sources", tumbling(2), Family::All, 100),
+        ("10 windows, 100 sources", tumbling(10), Family::All, 100),
+        ("100 windows, 100 sources", tumbling(100), Family::All, 100),
+        ("2 windows, 100,000 sources", tumbling(2), Family::All, 100_000),
+        ("sliding 300 s by 60 s, 100 sources", vec![SLIDING], Family::All, 100),
+        ("2 windows grouped by 100 sources", tumbling(2), Family::Source, 100),
+        ("2 windows grouped by 100,000 sources", tumbling(2), Family::Source, 100_000),
+        ("sessions of 100 sources", vec![SESSION], Family::Source, 100),
+        ("sessions of 100,000 sources", vec![SESSION], Family::Source, 100_000),
     ];
-    let mut engines: Vec<(Engine, i64)> = cases.iter().map(|c| (engine(c.1), 0)).collect();
+    let mut engines: Vec<(Engine, i64)> = cases.iter().map(|c| (engine(&c.1, c.2), 0)).collect();
     let mut samples = vec![Vec::new(); cases.len()];
     // Interleaved; each round goes on where the last one stopped, so windows close on the way.
     // The first rounds only warm up.
     for round in 0..mode.rounds() + 2 {
         for (((engine, at_us), case), samples) in engines.iter_mut().zip(&cases).zip(&mut samples) {
             let start = std::time::Instant::now();
-            fill(engine, case.2, *at_us);
+            fill(engine, case.3, *at_us);
             *at_us += 20 * SECOND_US;
             if round >= 2 {
                 samples.push(start.elapsed().as_nanos() as f64 / EVENTS as f64);

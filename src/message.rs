@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::aggregate::Aggregate;
+use crate::aggregate::Top;
 use crate::event::Reject;
 use crate::runtime::clock::Now;
+use crate::windowing::ids::InUse;
+use crate::windowing::{Closed, WindowSet};
 use hdrhistogram::Histogram;
 
 /// Size of a read buffer, bytes.
@@ -92,8 +94,9 @@ pub enum Reply {
     },
 }
 
-/// parse → window: plain data, 16 bytes. A chunk of the lane is `Begin, Wall, (Event, Field*)*,
-/// Mark`; every window thread gets the frame of every chunk and the events it owns.
+/// parse → window: plain data, 16 bytes. A chunk of the lane is `Begin, Wall, (Event, (Group |
+/// Distinct | Field)*)*, Mark`; every window thread gets the frame of every chunk and the events
+/// it owns. An `Epoch` stands between chunks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Item {
     /// A chunk begins; its arrival, monotonic ns.
@@ -106,7 +109,12 @@ pub enum Item {
         /// Microseconds since the epoch.
         wall_us: i64,
     },
-    /// One event; its fields follow.
+    /// A sweep of names has begun: numbers behind this were asked for anew.
+    Epoch {
+        /// The epoch, as in `runtime::names`.
+        epoch: u32,
+    },
+    /// One event; its groups, hashes and fields follow.
     Event {
         /// Number of the event type.
         kind: u16,
@@ -114,6 +122,20 @@ pub enum Item {
         source: u32,
         /// Event time, microseconds since the epoch.
         time_us: i64,
+    },
+    /// The group of the event before it in a family with a filter or a grouping of its own.
+    Group {
+        /// The family's slot.
+        slot: u16,
+        /// Number of the group.
+        group: u32,
+    },
+    /// The hash of a dimension of the event before it whose distinct values are counted.
+    Distinct {
+        /// Which dimension.
+        slot: u16,
+        /// Of its value.
+        hash: u64,
     },
     /// One numeric field of the event before it.
     Field {
@@ -129,33 +151,51 @@ pub enum Item {
     },
 }
 
-/// A window thread's share of one window.
-#[derive(Clone, Debug)]
-pub struct Partial {
-    /// Index of the window in the configuration.
-    pub window: usize,
-    /// Start, microseconds since the epoch.
-    pub start_us: i64,
-    /// End, microseconds since the epoch.
-    pub end_us: i64,
-    /// What it holds.
-    pub aggregate: Aggregate,
-}
-
 /// window → publish.
 #[derive(Debug)]
 pub enum Report {
-    /// This thread's share of a window that has closed, or, at the end of the input, of one
-    /// that is still open.
-    Closed(Box<Partial>),
-    /// The thread's watermark; every `Closed` up to it has been sent before.
-    Watermark(i64),
+    /// This thread's part of a result that is due or revised, or, at the end of the input, of
+    /// one that is still open.
+    Closed(Box<Closed>),
+    /// Every `Closed` up to here has been sent before.
+    Reached {
+        /// The thread's watermark, microseconds.
+        watermark_us: i64,
+        /// It has applied every chunk that arrived before this (monotonic ns).
+        arrival_ns: u64,
+    },
     /// The first window as it fills.
-    Live(Box<Partial>),
+    Live(Box<Closed>),
     /// The thread's busiest sources since the start.
-    Top(Box<[(u32, u64)]>),
+    Top(Box<Top>),
     /// About a second of latencies; the empty one comes back over its own ring.
     Latency(Box<Histogram<u64>>),
+    /// Answer to a sweep of names: what the thread's windows refer to.
+    InUse {
+        /// Of the sweep.
+        epoch: u32,
+        /// The names.
+        names: Box<InUse>,
+    },
+}
+
+/// window → publish: an event that came too late for at least one window.
+#[derive(Clone, Copy, Debug)]
+pub struct LateEvent {
+    /// When it arrived, microseconds since the epoch.
+    pub arrival_us: i64,
+    /// Its event time, microseconds since the epoch.
+    pub time_us: i64,
+    /// The watermark it was judged by.
+    pub watermark_us: i64,
+    /// Number of its source.
+    pub source: u32,
+    /// Number of its type.
+    pub kind: u16,
+    /// The windows it came too late for.
+    pub missed: WindowSet,
+    /// Whether another window took it.
+    pub applied: bool,
 }
 
 /// parse → publish: an event that was rejected.

@@ -25,9 +25,10 @@ use mio::{Poll, Waker};
 
 use crate::config::Config;
 use crate::message::{Buffer, Chunk, Reply, Subscribe};
+use crate::plan::windows::WindowPlan;
 use crate::plan::{self, Plan};
 use crate::runtime::cell::Cell;
-use crate::runtime::clock::Clock;
+use crate::runtime::clock::{Clock, Now};
 use crate::runtime::names::Dictionary;
 use crate::runtime::progress::LaneProgress;
 use crate::runtime::ring::{Gauge, Rx, Tx, ring};
@@ -38,13 +39,18 @@ use crate::stages::http::{self, Phase, Shared};
 use crate::stages::ingest::{self, Ingest};
 use crate::stages::parse::{self, Parse};
 use crate::stages::publish::board::Board;
+use crate::stages::publish::groups::Groups;
 use crate::stages::publish::{self, Publish};
 use crate::stages::settings::Settings;
 use crate::stages::window::{self, Window};
 use crate::telemetry::counters::{
     IngestCounters, ParseCounters, PublishCounters, Telemetry, ThreadMeter, WindowCounters,
 };
+use crate::windowing::merge::Merger;
 use translate::{bind, engine, nanos, parse_options};
+
+/// Busiest sources that survive a sweep of names however few names are allowed.
+const TOP_SOURCES: usize = 20;
 
 /// The ingest side of one lane.
 pub struct LaneEnds {
@@ -70,6 +76,8 @@ pub struct Core {
     pub publish: Publish,
     /// Where subscribers come from, one an HTTP worker.
     pub subscribes: Vec<Tx<Subscribe>>,
+    /// The family of each window.
+    pub family_of: Vec<usize>,
     /// Counters and meters of everything.
     pub telemetry: Arc<Telemetry>,
     /// What HTTP may look at.
@@ -92,7 +100,7 @@ struct Bells {
 impl Core {
     /// Makes all rings from parse to publish, and the stages at their ends. `ingest` holds the
     /// bells of the ingest threads (the simulation passes bells nobody hears).
-    pub fn new(config: &Config, plan: &Plan, ingest: Vec<Arc<Bell>>) -> Self {
+    pub fn new(config: &Config, plan: &Plan, ingest: Vec<Arc<Bell>>, started: Now) -> Self {
         let (lanes, shards) = (plan.parse.len(), plan.window.len());
         let park = || Arc::new(Bell::park());
         let bells = Bells {
@@ -102,11 +110,18 @@ impl Core {
             publish: park(),
         };
         let settings = Arc::new(Cell::new(Settings::new(config)));
-        let dictionary = Arc::new(Dictionary::default());
+        let window_plan = WindowPlan::new(&config.windows);
+        let tables = window_plan.groupings.len();
+        let dictionary = Arc::new(Dictionary::new(tables));
+        let pin = |field: &str| dictionary.fields.pin(field);
+        let layout = window_plan.layout(&config.windows, Some(started.wall_us), pin);
+        let families = layout.families.len();
         let progress: Vec<_> = (0..lanes).map(|_| Arc::new(LaneProgress::new(shards))).collect();
-        let parse_counters: Vec<Arc<ParseCounters>> = (0..lanes).map(|_| Arc::default()).collect();
+        let parse_counters: Vec<_> = (0..lanes).map(|_| Arc::new(ParseCounters::new(families))).collect();
         let types = config.limits.event_types;
-        let window_counters: Vec<_> = (0..shards).map(|_| Arc::new(WindowCounters::new(types))).collect();
+        let counted = config.windows.len();
+        let window_counters: Vec<_> =
+            (0..shards).map(|_| Arc::new(WindowCounters::new(types, counted))).collect();
         let mut gauges = Gauges::default();
 
         // Rings, down the pipeline. `mesh[shard]` collects the lanes' rings to that shard.
@@ -134,7 +149,7 @@ impl Core {
                 parse::Ports { chunks: chunks_rx, buffers, replies, letters: letters_tx, shards: outlets };
             parses.push(Parse::new(
                 ports,
-                parse_options(config, &settings, &dictionary, &parse_counters[lane]),
+                parse_options(config, &window_plan, &settings, &dictionary, &parse_counters[lane]),
             ));
             lane_ends.push(LaneEnds {
                 chunks,
@@ -143,24 +158,32 @@ impl Core {
                 progress: Arc::clone(&progress[lane]),
             });
         }
+        // Window threads and publish remember busy sources through a sweep of names: together
+        // at most half of what may be known.
+        let most_top = (config.limits.keys / (4 * shards)).max(TOP_SOURCES);
         let mut windows = Vec::new();
         let mut publish_shards = Vec::new();
         for (shard, lanes_of_shard) in mesh.into_iter().enumerate() {
             let (to, from) = (&bells.window[shard], &bells.publish);
             let (reports, reports_rx) = ring(plan::REPORTS, to, from);
+            let (late, late_rx) = ring(plan::LATE, to, from);
             let (histograms, histograms_rx) = ring(1, from, to);
             gauges.window.push(lanes_of_shard.iter().map(|l| l.items.gauge()).collect());
             gauges.publish.push(reports_rx.gauge());
             let options = window::Options {
                 shard,
-                engine: engine(config),
+                engine: engine(config, &layout),
+                revises: layout.windows.iter().any(|window| window.lateness_us > 0),
+                group_tables: tables,
+                most_top,
                 reports,
+                late,
                 histograms: histograms_rx,
                 live_interval_ns: nanos(config.publish.live_interval),
                 counters: Arc::clone(&window_counters[shard]),
             };
             windows.push(Window::new(lanes_of_shard, options));
-            publish_shards.push(publish::Shard::new(reports_rx, histograms));
+            publish_shards.push(publish::Shard::new(reports_rx, late_rx, histograms));
         }
         let (subscribes, newcomers): (Vec<_>, Vec<_>) =
             (0..http::WORKERS).map(|_| ring(plan::SUBSCRIBES, &park(), &bells.publish)).unzip();
@@ -178,6 +201,10 @@ impl Core {
         let board = Arc::new(Board::new(config.windows.len(), count, bytes));
         let options = publish::Options {
             windows: config.windows.clone(),
+            groups: Groups::new(&config.windows, &window_plan),
+            merger: Merger::new(layout, shards),
+            parsers: bells.parse.clone(),
+            most_top,
             settings: Arc::clone(&settings),
             dictionary: Arc::clone(&dictionary),
             board: Arc::clone(&board),
@@ -190,6 +217,7 @@ impl Core {
             windows,
             publish: Publish::new(publish_shards, letters, newcomers, options),
             subscribes,
+            family_of: window_plan.family_of,
             telemetry,
             board,
             dictionary,
@@ -228,7 +256,7 @@ pub fn start(config: &Config, plan: &Plan, spawner: &Spawner, clock: Clock) -> i
         ingest_bells.push(Arc::new(Bell::poll(waker)));
         polls.push(poll);
     }
-    let core = Core::new(config, plan, ingest_bells.clone());
+    let core = Core::new(config, plan, ingest_bells.clone(), clock.now());
     let drain = Arc::new(AtomicBool::new(false));
 
     // Lane 0 accepts and hands on.
@@ -268,6 +296,7 @@ pub fn start(config: &Config, plan: &Plan, spawner: &Spawner, clock: Clock) -> i
         dictionary: core.dictionary,
         settings: Arc::clone(&core.settings),
         windows: config.windows.clone(),
+        family_of: core.family_of,
         clock,
         sse_clients: config.http.sse_clients,
         publish: Arc::clone(&core.bells.publish),

@@ -1,10 +1,12 @@
 //! What will run and what it may cost: configuration + machine → threads, cores, capacities, a
 //! bound on memory. Pure; `pipeline.rs` only carries it out and `flumen check` prints it.
 
+pub mod windows;
+
 use std::fmt;
 
 use crate::config::{Config, Idle};
-use crate::message::{BUFFER_BYTES, Chunk, DeadLetter, Item, Reply, Report};
+use crate::message::{BUFFER_BYTES, Chunk, DeadLetter, Item, LateEvent, Reply, Report};
 
 /// Chunks between ingest and parse: 128 full reads are 8 MiB, some 30,000 events.
 pub const CHUNKS: usize = 128;
@@ -16,6 +18,9 @@ pub const REPLIES: usize = 4_096;
 pub const REPORTS: usize = 1_024;
 /// Dead letters from parse to publish.
 pub const LETTERS: usize = 256;
+/// Late events from a window thread to publish. No more than publish takes in a turn: a sweep of
+/// names counts on finding the ring empty.
+pub const LATE: usize = 256;
 /// New SSE subscribers from an HTTP worker to publish.
 pub const SUBSCRIBES: usize = 32;
 /// Accepted sockets from lane 0 to another lane.
@@ -120,6 +125,7 @@ impl Plan {
             ("reply rings", lanes * REPLIES * size_of::<Reply>()),
             ("report rings", shards * REPORTS * size_of::<Report>()),
             ("dead letter rings", lanes * LETTERS * (size_of::<DeadLetter>() + 1_024)),
+            ("late event rings", shards * LATE * size_of::<LateEvent>()),
             ("history of results", config.publish.history_bytes),
         ]
     }

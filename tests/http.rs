@@ -18,9 +18,15 @@ const CONFIG: &str = "[time]\nwatermark_delay = \"0s\"\nidle_timeout = \"200ms\"
 #[test]
 fn paths_answer_and_errors_are_json() {
     let daemon = Daemon::start(1, 1, "");
-    for path in
-        ["/api/stats", "/api/windows", "/api/alerts", "/api/deadletters", "/api/rules", "/openapi.json"]
-    {
+    for path in [
+        "/api/stats",
+        "/api/windows",
+        "/api/alerts",
+        "/api/deadletters",
+        "/api/late",
+        "/api/rules",
+        "/openapi.json",
+    ] {
         let (status, body) = daemon.get(path);
         assert_eq!(status, 200, "{path}");
         serde_json::from_str::<Value>(&body).unwrap_or_else(|e| panic!("{path}: {e}: {body}"));
@@ -36,7 +42,7 @@ fn paths_answer_and_errors_are_json() {
         (status, value["error"]["code"].as_str().unwrap().to_owned())
     };
     let (status, body) = daemon.get("/api/aggregates/hourly");
-    assert!(body.contains("realtime, minute"), "{body}");
+    assert!(body.contains("realtime, minute, sliding, session"), "{body}");
     assert_eq!(code((status, body)), (404, "unknown_window".into()));
     assert_eq!(code(daemon.get("/nowhere")), (404, "not_found".into()));
     assert_eq!(code(daemon.get("/api/aggregates/minute?limit=-1")), (400, "bad_parameter".into()));

@@ -7,8 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use flumen::config::Config;
+use flumen::config::{Config, Window, WindowKind};
+use flumen::event::Member;
+use flumen::event::filter::Filter;
 use flumen::message::{Chunk, ConnId, Reply};
 use flumen::pipeline::{Core, LaneEnds};
 use flumen::plan::{Machine, Plan};
@@ -16,6 +19,7 @@ use flumen::runtime::clock::Now;
 use flumen::runtime::inline::Inline;
 use flumen::runtime::stage::Stage;
 use flumen::runtime::wake::Bell;
+use flumen::stages::publish::board::Wanted;
 use flumen::telemetry::counters::Events;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -33,6 +37,11 @@ struct Read {
 
 /// What clients send, cut into reads: the same for every layout.
 struct Script {
+    /// `limits.keys`.
+    keys: usize,
+    /// Now and then everybody comes to rest.
+    rests: bool,
+    windows: Vec<Window>,
     conns: usize,
     reads: Vec<Read>,
     tail_ns: u64,
@@ -83,7 +92,53 @@ fn script(seed: u64) -> Script {
         };
         reads.push(Read { conn, bytes, after_ns });
     }
-    Script { conns, reads, tail_ns: rng.random_range(0..30_000_000_000) }
+    let windows = windows(&mut rng);
+    Script {
+        keys: 1_000_000,
+        rests: false,
+        windows,
+        conns,
+        reads,
+        tail_ns: rng.random_range(0..30_000_000_000),
+    }
+}
+
+/// The default windows, with others behind them: every kind, with groups, filters, lateness.
+fn windows(rng: &mut SmallRng) -> Vec<Window> {
+    let mut windows = Config::default().windows;
+    // One choice for all session windows: what they are grouped by decides where events go.
+    let by_session = ["source", "type", "metadata.rack"][rng.random_range(0..3)];
+    if rng.random_bool(0.5) {
+        windows.retain(|w| !matches!(w.kind, WindowKind::Session { .. }));
+    }
+    let seconds = |s: u64| Duration::from_secs(s);
+    for n in 0..rng.random_range(0..5) {
+        let mut members = vec!["source", "type", "user", "metadata.rack"];
+        members.retain(|_| rng.random_bool(0.3));
+        let kind = match rng.random_range(0..3) {
+            0 => WindowKind::Tumbling { size: seconds(rng.random_range(1..30)) },
+            1 => {
+                let size = rng.random_range(2..30);
+                WindowKind::Sliding { size: seconds(size), slide: seconds(rng.random_range(1..=size)) }
+            }
+            _ => {
+                members.retain(|member| *member != by_session);
+                members.push(by_session);
+                WindowKind::Session { gap: seconds(rng.random_range(1..20)) }
+            }
+        };
+        let filters =
+            [None, None, Some("type != 'a' or value > 0"), Some("has(user) and source in ('s1', 's2')")];
+        windows.push(Window {
+            group_by: members.iter().map(|member| Member::parse(member).unwrap()).collect(),
+            allowed_lateness: seconds(rng.random_range(0..60) * rng.random_range(0..2)),
+            filter: filters[rng.random_range(0..4)].map(|text| Filter::parse(text).unwrap()),
+            fields: rng.random_bool(0.3).then(|| vec!["value".to_owned()]),
+            distinct: vec![Member::Data("user".to_owned())],
+            ..Window::new(format!("w{n}"), kind)
+        });
+    }
+    windows
 }
 
 fn event(rng: &mut SmallRng, time_s: f64) -> String {
@@ -104,9 +159,15 @@ fn event(rng: &mut SmallRng, time_s: f64) -> String {
             r#"{{"source":"s{source}","type":"b","timestamp":{:.6},"data":{{"n":{value},"m":{{"k":true}}}}}}"#,
             time_s + disorder
         ),
-        _ => format!(
+        5..10 => format!(
             r#"{{"source":"s{source}","type":"a","timestamp":{:.6},"data":{{"value":{value}}}}}"#,
             time_s + disorder
+        ),
+        _ => format!(
+            r#"{{"source":"s{source}","type":"a","timestamp":{:.6},"data":{{"value":{value},"user":"u{}"}},"metadata":{{"rack":"r{}"}}}}"#,
+            time_s + disorder,
+            rng.random_range(0..6),
+            rng.random_range(0..3),
         ),
     }
 }
@@ -130,6 +191,8 @@ struct Outcome {
     events: Events,
     results: BTreeMap<String, Vec<Value>>,
     acks: BTreeMap<usize, (u64, u64, u64)>,
+    /// By window: events that came too late for it.
+    missed: Vec<u64>,
 }
 
 struct Lane {
@@ -142,9 +205,11 @@ fn run(script: &Script, lanes: usize, shards: usize, seed: u64) -> Outcome {
     let mut config = Config::default();
     config.threads.ingest = lanes;
     config.threads.window = shards;
+    config.windows = script.windows.clone();
+    config.limits.keys = script.keys;
     let plan = Plan::new(&config, &Machine { cores: vec![] });
     let bells = (0..lanes).map(|_| Arc::new(Bell::park())).collect();
-    let core = Core::new(&config, &plan, bells);
+    let core = Core::new(&config, &plan, bells, START);
     let (telemetry, board) = (core.telemetry, core.board);
     let mut stages: Vec<Box<dyn Stage>> = Vec::new();
     for parse in core.parses {
@@ -197,6 +262,9 @@ fn run(script: &Script, lanes: usize, shards: usize, seed: u64) -> Outcome {
                 machine.turn(which);
             }
         }
+        if script.rests && rng.random_bool(0.2) {
+            machine.settle();
+        }
         if let Some((_, left)) = &mut stalled {
             *left = left.saturating_sub(1);
         }
@@ -221,12 +289,17 @@ fn run(script: &Script, lanes: usize, shards: usize, seed: u64) -> Outcome {
         .iter()
         .enumerate()
         .map(|(at, window)| {
-            let list = board.results(at, usize::MAX, None);
-            let list = list.iter().map(|json| serde_json::from_str(json).unwrap());
-            (window.name.clone(), list.collect())
+            let list = board.results(at, &Wanted { limit: usize::MAX, ..Wanted::default() });
+            let mut list: Vec<Value> = list.iter().map(|json| serde_json::from_str(json).unwrap()).collect();
+            // By end they are sorted; groups of one end stand in the order of their numbers,
+            // which depend on which thread saw a name first.
+            let key = |r: &Value| (r["window_end"].as_f64().unwrap(), r["group"].to_string());
+            list.sort_by(|a, b| key(a).partial_cmp(&key(b)).unwrap());
+            (window.name.clone(), list)
         })
         .collect();
-    Outcome { events: telemetry.events(), results, acks }
+    let missed = (0..config.windows.len()).map(|at| telemetry.missed(at)).collect();
+    Outcome { events: telemetry.events(), results, acks, missed }
 }
 
 fn id(conn: usize) -> ConnId {
@@ -306,11 +379,71 @@ fn the_scripts_cover_late_rejected_and_closed() {
     let mut late = 0;
     let mut rejected = 0;
     let mut finals = 0;
+    let (mut revised, mut grouped, mut replacing) = (0, 0, 0);
     for seed in 0..50 {
         let outcome = run(&script(seed), 1, 1, seed);
         late += outcome.events.late;
         rejected += outcome.events.rejected_total();
         finals += outcome.results["realtime"].iter().filter(|r| r["final"] == true).count();
+        for result in outcome.results.values().flatten() {
+            revised += usize::from(result["revision"] != 0);
+            grouped += usize::from(result["group"] != serde_json::json!({}));
+            replacing += usize::from(result["replaces"] != Value::Null);
+        }
     }
-    assert!(late > 50 && rejected > 50 && finals > 100, "{late} {rejected} {finals}");
+    assert!(late > 20 && rejected > 50 && finals > 100, "{late} {rejected} {finals}");
+    assert!(revised > 50 && grouped > 1_000 && replacing > 5, "{revised} {grouped} {replacing}");
+}
+
+/// 20,000 sources and users, each seen for a moment, with room for 4,000: names are forgotten
+/// when their windows have gone, and no number ever means two names at a time.
+#[test]
+fn names_are_forgotten_and_never_confused() {
+    const SOURCES: usize = 20_000;
+    const EVENTS_EACH: usize = 3;
+    let mut rng = SmallRng::seed_from_u64(7);
+    let user = Member::Data("user".to_owned());
+    let session = |name: &str, group_by: Vec<Member>| Window {
+        group_by,
+        ..Window::new(name, WindowKind::Session { gap: Duration::from_secs(1) })
+    };
+    let windows = vec![
+        Window::new("second", WindowKind::Tumbling { size: Duration::from_secs(1) }),
+        session("source", vec![Member::Source]),
+        session("user", vec![user, Member::Source]),
+    ];
+    let start_s = START.wall_us as f64 / 1e6 - 1_000.0;
+    let mut reads = Vec::new();
+    for first in (0..SOURCES).step_by(50) {
+        let mut stream = Vec::new();
+        for n in first..first + 50 {
+            for again in 0..EVENTS_EACH {
+                let time_s = start_s + n as f64 * 0.01 + again as f64 * 0.1;
+                let event = format!(
+                    r#"{{"source":"s{n}","type":"t","timestamp":{time_s:.3},"data":{{"value":{n},"user":"u{n}"}}}}"#
+                );
+                frame(&mut stream, event.as_bytes(), rng.random());
+            }
+        }
+        reads.push(Read { conn: first / 50 % 3, bytes: stream, after_ns: 500_000_000 });
+    }
+    let script = Script { keys: 4_000, rests: true, windows, conns: 3, reads, tail_ns: 30_000_000_000 };
+    for &(lanes, shards) in LAYOUTS {
+        let outcome = run(&script, lanes, shards, 1);
+        let all = (SOURCES * EVENTS_EACH) as u64;
+        assert_eq!((outcome.events.applied, outcome.events.late), (all, 0), "{lanes} and {shards}");
+        for name in ["source", "user"] {
+            let results = &outcome.results[name];
+            assert_eq!(results.len(), 1_000, "the history holds the last thousand");
+            for result in results {
+                let n = result["aggregates"]["value"]["max"].as_f64().unwrap();
+                assert_eq!(result["event_count"], EVENTS_EACH, "{result}");
+                assert_eq!(result["group"]["source"], format!("s{n}"), "{result}");
+                assert_eq!(result["top_sources"][0]["source"], format!("s{n}"), "{result}");
+                if name == "user" {
+                    assert_eq!(result["group"]["user"], format!("u{n}"), "{result}");
+                }
+            }
+        }
+    }
 }

@@ -17,7 +17,8 @@ const ROOMS: &[&[&str]] = &[
     &["runtime"],
     &["windowing"],
     &["telemetry"],
-    &["event", "aggregate", "config"],
+    &["config"],
+    &["event", "aggregate"],
 ];
 
 /// Looks upward that are known and why: a meter and a gauge are both "what a thread is", and

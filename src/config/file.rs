@@ -5,7 +5,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::options::{self, OPTIONS, Raw};
-use super::{Config, Errors, hint, windows};
+use super::{Config, Errors, alerts, hint, windows};
 
 /// A file being read: turns byte positions into `file:line:column`.
 pub(super) struct Place<'a> {
@@ -25,8 +25,12 @@ impl Place<'_> {
 
     /// What stands there, for the message.
     pub(super) fn source(&self, span: std::ops::Range<usize>) -> String {
-        let text = self.text.get(span).unwrap_or("");
-        text.chars().take(60).collect()
+        self.whole(span).chars().take(60).collect()
+    }
+
+    /// All that stands there.
+    pub(super) fn whole(&self, span: std::ops::Range<usize>) -> &str {
+        self.text.get(span).unwrap_or("")
     }
 }
 
@@ -59,7 +63,7 @@ pub fn apply(config: &mut Config, file: &str, text: &str, errors: &mut Errors) {
         }
     }
     let alerts = table.get_ref().get("alert").map(Spanned::get_ref);
-    windows::alerts(config, alerts, &place, errors);
+    alerts::alerts(config, alerts, &place, errors);
 }
 
 fn is_section(name: &str) -> bool {

@@ -4,8 +4,10 @@
 //! goes. The file, the environment, the flags, the default file and the README's table all come
 //! from there. Errors are collected, all of them, each with its place and what was expected.
 
+mod alerts;
 pub mod file;
 pub mod options;
+mod tables;
 pub mod units;
 pub mod windows;
 
@@ -13,6 +15,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
+
+use crate::event::Member;
+use crate::event::filter::Filter;
 
 /// The configuration, complete and within bounds.
 #[derive(Clone, Debug, PartialEq)]
@@ -158,21 +163,58 @@ pub struct Shutdown {
 }
 
 /// One `[[window]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     /// Unique; letters, digits, `_` and `-`.
     pub name: String,
-    /// Its kind. Sliding and session windows will be further variants.
+    /// Its kind.
     pub kind: WindowKind,
+    /// A result for each combination of these; empty: one for all events.
+    pub group_by: Vec<Member>,
+    /// How long after its end late events still revise a result.
+    pub allowed_lateness: Duration,
+    /// `where`: which events it sees; `None`: all.
+    pub filter: Option<Filter>,
+    /// The numeric fields it shows, flattened names; `None`: all.
+    pub fields: Option<Vec<String>>,
+    /// Dimensions whose distinct values are counted.
+    pub distinct: Vec<Member>,
 }
 
-/// The kind of a window.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl Window {
+    /// A window of all events, in one group, with all fields.
+    pub fn new(name: impl Into<String>, kind: WindowKind) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            group_by: Vec::new(),
+            allowed_lateness: Duration::ZERO,
+            filter: None,
+            fields: None,
+            distinct: Vec::new(),
+        }
+    }
+}
+
+/// The kind of a window. Durations are whole milliseconds, at most 7 days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WindowKind {
     /// `[start, end)`, aligned to the epoch, one after the other.
     Tumbling {
-        /// Whole milliseconds, at most 7 days.
+        /// How long one is.
         size: Duration,
+    },
+    /// `[start, end)`, aligned to the epoch, overlapping.
+    Sliding {
+        /// How long one is.
+        size: Duration,
+        /// From one start to the next; at most the size.
+        slide: Duration,
+    },
+    /// `[first, last + gap)` of events that are at most the gap apart.
+    Session {
+        /// The gap.
+        gap: Duration,
     },
 }
 

@@ -3,6 +3,8 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
+use crate::event::Member;
+
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 use super::{
     Alert, Config, Http, Idle, Ingest, Limits, Overload, Publish, Shutdown, Statistic, Threads, Time,
@@ -179,9 +181,13 @@ pub static OPTIONS: &[Opt] = &[
     opt(
         "limits.field_names",
         Kind::Whole(1, 1_000_000, place!(limits.field_names)),
-        "Distinct names of numeric fields.",
+        "Distinct names of numeric fields at a time.",
     ),
-    opt("limits.keys", Kind::Whole(1, 100_000_000, place!(limits.keys)), "Distinct sources."),
+    opt(
+        "limits.keys",
+        Kind::Whole(1, 100_000_000, place!(limits.keys)),
+        "Distinct sources at a time, and groups at a time of each grouping; what is over is rejected or counted.",
+    ),
     opt("shutdown.timeout", Kind::Span(100, 600_000, place!(shutdown.timeout)), "How long a drain may take."),
 ];
 
@@ -308,10 +314,6 @@ fn address(text: &str) -> Option<SocketAddr> {
 /// The defaults.
 pub(super) fn defaults() -> Config {
     let seconds = Duration::from_secs;
-    let tumbling = |name: &str, size| Window {
-        name: name.to_owned(),
-        kind: WindowKind::Tumbling { size: seconds(size) },
-    };
     let alert = |name: &str, statistic, above, level: &str, message: &str| Alert {
         name: name.to_owned(),
         window: "realtime".to_owned(),
@@ -352,7 +354,15 @@ pub(super) fn defaults() -> Config {
             keys: 1_000_000,
         },
         shutdown: Shutdown { timeout: seconds(10) },
-        windows: vec![tumbling("realtime", 10), tumbling("minute", 60)],
+        windows: vec![
+            Window::new("realtime", WindowKind::Tumbling { size: seconds(10) }),
+            Window::new("minute", WindowKind::Tumbling { size: seconds(60) }),
+            Window::new("sliding", WindowKind::Sliding { size: seconds(300), slide: seconds(60) }),
+            Window {
+                group_by: vec![Member::Source],
+                ..Window::new("session", WindowKind::Session { gap: seconds(300) })
+            },
+        ],
         alerts: vec![
             alert(
                 "high-sensor-value",

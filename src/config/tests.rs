@@ -117,8 +117,11 @@ fn windows_and_alerts() {
     complains(&format!("{one}{one}"), "another window has this name");
     complains("window = []", "flumen.toml:1:1: window: at least one window is needed");
     complains("[[window]]\nkind = \"tumbling\"", "flumen.toml:1:1: window.name is missing");
-    complains(&one.replace("tumbling", "sliding"), "sliding and session windows are not in this version");
-    complains(&format!("{one}slide = \"1s\""), "flumen.toml:5:1: window.slide: not in this version");
+    complains(&one.replace("tumbling", "tumblin"), "expected \"tumbling\", \"sliding\" or \"session\"");
+    complains(
+        &format!("{one}slide = \"1s\""),
+        "flumen.toml:5:9: window.slide: a tumbling window has size only",
+    );
     complains(&format!("{one}sise = \"1s\""), "window.sise: unknown key; did you mean \"size\"?");
     complains(
         &one.replace("1500ms", "8d"),
@@ -131,4 +134,64 @@ fn windows_and_alerts() {
     complains(alert, "alert.window = \"w\": expected the name of a window: realtime, minute");
     complains(&format!("{one}{alert}above = 1"), "expected either above or below");
     complains(&format!("{one}{}", alert.replace("p99", "p98")), "expected one of count");
+}
+
+const SLIDING: &str = "[[window]]\nname = \"w\"\nkind = \"sliding\"\nsize = \"10s\"\n";
+
+#[test]
+fn windows_with_everything() {
+    let text = format!(
+        "{SLIDING}slide = \"3s\"\ngroup_by = [\"source\", \"data.user_id\", \"metadata.rack\"]\n\
+         allowed_lateness = \"1m\"\nwhere = \"type == 'a' and value > 1\"\n\
+         fields = [\"value\", \"data.a.b\"]\ndistinct = [\"user_id\"]\n\
+         [[window]]\nname = \"s\"\nkind = \"session\"\ngap = \"250ms\"\nfields = []\n"
+    );
+    let config = from_toml(&text).unwrap_or_else(|e| panic!("{e}"));
+    let [w, s] = &config.windows[..] else { panic!("two windows") };
+    let seconds = Duration::from_secs;
+    assert_eq!(w.kind, WindowKind::Sliding { size: seconds(10), slide: seconds(3) });
+    let labels: Vec<_> = w.group_by.iter().map(Member::label).collect();
+    assert_eq!(labels, ["source", "user_id", "metadata.rack"]);
+    assert_eq!(w.allowed_lateness, seconds(60));
+    assert_eq!(w.filter, Some(Filter::parse("type == 'a' and value > 1").unwrap()));
+    assert_eq!(w.fields, Some(vec!["value".to_owned(), "a.b".to_owned()]));
+    assert_eq!(w.distinct, [Member::Data("user_id".to_owned())]);
+    assert_eq!(s.kind, WindowKind::Session { gap: Duration::from_millis(250) });
+    assert_eq!((s.fields.as_deref(), s.allowed_lateness), (Some(&[][..]), Duration::ZERO));
+}
+
+#[test]
+fn windows_that_cannot_be() {
+    complains(SLIDING, "flumen.toml:1:1: window.slide is missing: expected a duration");
+    let sliding = |slide: &str| format!("{SLIDING}slide = \"{slide}\"\n");
+    complains(
+        &sliding("11s"),
+        "flumen.toml:5:9: window.slide = \"11s\": expected at most the size: events between two windows would vanish",
+    );
+    complains(
+        &sliding("1ms"),
+        "window.slide = \"1ms\": expected a slide that cuts the size into at most 4096",
+    );
+    complains(&sliding("0s"), "window.slide = \"0s\": expected a duration above 0");
+    let session = "[[window]]\nname = \"w\"\nkind = \"session\"\ngap = \"5s\"\n";
+    complains(&format!("{session}size = \"5s\""), "window.size: a session window has gap only");
+    complains(&session.replace("gap", "gasp"), "window.gasp: unknown key; did you mean \"gap\"?");
+    let with = |line: &str| format!("{session}{line}\n");
+    complains(&with("group_by = \"source\""), "window.group_by = \"source\": expected a list such as");
+    complains(
+        &with("group_by = [\"a\", 5]"),
+        "flumen.toml:5:18: window.group_by[1] = 5: expected a list such as",
+    );
+    complains(
+        &with("group_by = [\"a\", \"data.a\"]"),
+        "window.group_by[1] = \"data.a\": expected each one once",
+    );
+    complains(&with("group_by = [\"metadata.\"]"), "window.group_by[0] = \"metadata.\": expected");
+    let many: Vec<_> = (0..9).map(|n| format!("\"m{n}\"")).collect();
+    complains(&with(&format!("group_by = [{}]", many.join(", "))), "expected at most 8");
+    complains(&with("allowed_lateness = \"8d\""), "window.allowed_lateness = \"8d\": expected a duration");
+    complains(&with("where = \"type = a\""), "flumen.toml:5:17: window.where: ");
+    complains(&with("where = 5"), "window.where = 5: expected an expression");
+    let windows: String = (0..257).map(|n| session.replace("\"w\"", &format!("\"w{n}\""))).collect();
+    complains(&windows, "more than 256 windows");
 }

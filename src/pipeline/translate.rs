@@ -5,19 +5,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, WindowKind};
+use crate::config::Config;
 use crate::event;
+use crate::plan::windows::{WindowPlan, micros};
 use crate::runtime::cell::Cell;
 use crate::runtime::names::Dictionary;
 use crate::stages::parse;
 use crate::stages::settings::Settings;
 use crate::telemetry::counters::ParseCounters;
-use crate::windowing::Spec;
+use crate::windowing::Layout;
 use crate::windowing::engine::Engine;
 use crate::windowing::watermark::Watermark;
 
 pub(super) fn parse_options(
     config: &Config,
+    windows: &WindowPlan,
     settings: &Arc<Cell<Settings>>,
     dictionary: &Arc<Dictionary>,
     counters: &Arc<ParseCounters>,
@@ -31,6 +33,7 @@ pub(super) fn parse_options(
         },
         message_size: config.limits.message_size,
         overload: config.ingest.overload,
+        windows: windows.clone(),
         settings: Arc::clone(settings),
         dictionary: Arc::clone(dictionary),
         counters: Arc::clone(counters),
@@ -49,25 +52,14 @@ fn timestamp_unit(config: &Config) -> event::time::TimestampUnit {
     }
 }
 
-pub(super) fn engine(config: &Config) -> Engine {
-    let specs: Vec<Spec> = config
-        .windows
-        .iter()
-        .map(|window| match window.kind {
-            WindowKind::Tumbling { size } => Spec { size_us: micros(size) },
-        })
-        .collect();
+pub(super) fn engine(config: &Config, layout: &Layout) -> Engine {
     let time = &config.time;
     let watermark = Watermark::new(micros(time.watermark_delay), micros(time.idle_timeout));
-    Engine::new(&specs, watermark)
+    Engine::new(layout.clone(), watermark)
 }
 
 pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-pub(super) fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Binds an address; an error names the option, the address and what may help.

@@ -3,16 +3,48 @@
 //! Every parse thread keeps its own cache ([`Cache`]) and asks the shared table only for a name
 //! it has not seen, so the lock is taken once a name and lane, not once an event. The tables
 //! are bounded; a name beyond the bound is refused and the caller counts it. Hashing is seeded.
+//!
+//! # Forgetting
+//!
+//! Names whose windows have gone are swept, so that a bound on names is one on names at a time.
+//! A sweep is a mark-and-sweep collection over the pipeline, without a lock on its way:
+//!
+//! 1. publish raises [`Dictionary::epoch`];
+//! 2. each parse thread sees it before its next chunk, empties its caches and sends a marker down
+//!    the pipeline. From here on it gets every number anew from the table, which notes the epoch;
+//! 3. a window thread that has the markers of all lanes has seen every older number. It sends the
+//!    set of numbers its windows refer to, behind the results it has sent before;
+//! 4. once all sets are in, publish adds what it holds itself and frees every name that is in no
+//!    set and has not been asked for since step 2.
+//!
+//! So a number is only ever given to another name when nobody holds it any more.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+use crate::windowing::ids::{IdSet, InUse};
+
+/// A table that is not full is swept when it has this many more names than after the last sweep
+/// (or half as many again, if that is more).
+const SWEEP_AFTER: usize = 1_024;
+/// Entries looked at while a sweep holds the lock.
+const SWEEP_STEP: usize = 4_096;
+/// An epoch that no sweep reaches: names of the configuration.
+const PINNED: u32 = u32::MAX;
+
 #[derive(Debug, Default)]
 struct Table {
     ids: HashMap<Arc<str>, u32, RandomState>,
-    names: Vec<Arc<str>>,
+    /// By number: the name, and the newest epoch in which it was asked for.
+    entries: Vec<(Option<Arc<str>>, u32)>,
+    free: Vec<u32>,
+    /// Names left by the last sweep.
+    swept: usize,
+    /// A name was refused since the last sweep.
+    refused: bool,
 }
 
 /// A bounded table of distinct names, shared by all threads.
@@ -22,61 +54,148 @@ pub struct Names {
 }
 
 impl Names {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        // Nothing in here can be left half done by a panic.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The number of `name`, given out now if it is new and fewer than `limit` are known.
-    fn intern(&self, name: &str, limit: usize) -> Option<(Arc<str>, u32)> {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+    fn intern(&self, name: &str, limit: usize, epoch: u32) -> Option<(Arc<str>, u32)> {
+        let mut table = self.lock();
         if let Some((known, &id)) = table.ids.get_key_value(name) {
-            return Some((Arc::clone(known), id));
+            let known = Arc::clone(known);
+            let noted = &mut table.entries[id as usize].1;
+            *noted = epoch.max(*noted);
+            return Some((known, id));
         }
-        let id = u32::try_from(table.names.len()).ok()?;
-        if table.names.len() >= limit {
+        if table.ids.len() >= limit {
+            table.refused = true;
             return None;
         }
         let name: Arc<str> = Arc::from(name);
-        table.names.push(Arc::clone(&name));
+        let entry = (Some(Arc::clone(&name)), epoch);
+        let id = match table.free.pop() {
+            Some(id) => {
+                table.entries[id as usize] = entry;
+                id
+            }
+            None => {
+                let id = u32::try_from(table.entries.len()).ok()?;
+                table.entries.push(entry);
+                id
+            }
+        };
         table.ids.insert(Arc::clone(&name), id);
         Some((name, id))
     }
 
-    /// The name behind a number; empty for a number never given out.
+    /// The number of a name that is never to be forgotten.
+    pub fn pin(&self, name: &str) -> u32 {
+        // No limit: the configuration is bounded by its file.
+        self.intern(name, usize::MAX, PINNED).map_or(u32::MAX, |(_, id)| id)
+    }
+
+    /// The name behind a number; empty for a number that is not given out.
     pub fn name(&self, id: u32) -> Arc<str> {
-        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        table.names.get(id as usize).map_or_else(|| Arc::from(""), Arc::clone)
+        let name = self.lock().entries.get(id as usize).and_then(|(name, _)| name.clone());
+        name.unwrap_or_else(|| Arc::from(""))
     }
 
     /// The number of a name that is known.
     pub fn id(&self, name: &str) -> Option<u32> {
-        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        table.ids.get(name).copied()
+        self.lock().ids.get(name).copied()
     }
 
     /// How many names are known.
     pub fn len(&self) -> usize {
-        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        table.names.len()
+        self.lock().ids.len()
     }
 
     /// Whether no name is known.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    fn wants_sweep(&self) -> bool {
+        let table = self.lock();
+        table.refused || table.ids.len() > table.swept + SWEEP_AFTER.max(table.swept / 2)
+    }
+
+    /// Frees the names that are not in use and have not been asked for since `epoch` began;
+    /// how many.
+    fn sweep(&self, in_use: &IdSet, epoch: u32) -> usize {
+        let mut freed = 0;
+        let mut from = 0;
+        loop {
+            let mut guard = self.lock();
+            let table = &mut *guard;
+            let to = table.entries.len().min(from + SWEEP_STEP);
+            for id in from..to {
+                let (name, noted) = &mut table.entries[id];
+                if *noted < epoch
+                    && !in_use.contains(id as u32)
+                    && let Some(name) = name.take()
+                {
+                    table.ids.remove(&name);
+                    table.free.push(id as u32);
+                    freed += 1;
+                }
+            }
+            if to == table.entries.len() {
+                table.swept = table.ids.len();
+                table.refused = false;
+                return freed;
+            }
+            from = to;
+        }
+    }
 }
 
-/// The three tables.
+/// The tables.
 #[derive(Debug, Default)]
 pub struct Dictionary {
-    /// Event types (`type`).
+    /// Event types (`type`); never swept, for they are counted since the start.
     pub types: Names,
     /// Sources.
     pub sources: Names,
     /// Flattened names of numeric fields.
     pub fields: Names,
+    /// Groups of windows that are grouped by something else than source or type alone.
+    pub groups: Vec<Names>,
+    epoch: AtomicU32,
+}
+
+impl Dictionary {
+    /// A dictionary with `groups` tables of groups.
+    pub fn new(groups: usize) -> Self {
+        Self { groups: (0..groups).map(|_| Names::default()).collect(), ..Self::default() }
+    }
+
+    /// The epoch; it rises when names are to be swept.
+    pub fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Step 1 of a sweep, if one is worth it: the new epoch. Only one thread calls this.
+    pub fn begin_sweep(&self) -> Option<u32> {
+        let tables = [&self.sources, &self.fields].into_iter().chain(&self.groups);
+        tables.into_iter().any(Names::wants_sweep).then(|| self.epoch.fetch_add(1, Ordering::AcqRel) + 1)
+    }
+
+    /// Step 4: frees what is not in use; how many names.
+    pub fn sweep(&self, in_use: &InUse, epoch: u32) -> usize {
+        let groups = self.groups.iter().zip(&in_use.groups);
+        self.sources.sweep(&in_use.sources, epoch)
+            + self.fields.sweep(&in_use.fields, epoch)
+            + groups.map(|(names, ids)| names.sweep(ids, epoch)).sum::<usize>()
+    }
 }
 
 /// One thread's view of a table.
 #[derive(Debug, Default)]
 pub struct Cache {
     ids: HashMap<Arc<str>, u32, RandomState>,
+    epoch: u32,
 }
 
 impl Cache {
@@ -85,9 +204,15 @@ impl Cache {
         if let Some(&id) = self.ids.get(name) {
             return Some(id);
         }
-        let (name, id) = names.intern(name, limit)?;
+        let (name, id) = names.intern(name, limit, self.epoch)?;
         self.ids.insert(name, id);
         Some(id)
+    }
+
+    /// Step 2 of a sweep: forgets all numbers.
+    pub fn begin_epoch(&mut self, epoch: u32) {
+        self.ids = HashMap::default();
+        self.epoch = epoch;
     }
 }
 
@@ -106,5 +231,27 @@ mod tests {
         assert_eq!(a.id(&names, "y", 2), Some(1), "known names stay usable");
         assert_eq!(&*names.name(1), "y");
         assert_eq!(&*names.name(9), "");
+    }
+
+    #[test]
+    fn a_sweep_frees_what_nobody_holds() {
+        let dictionary = Dictionary::new(0);
+        let names = &dictionary.sources;
+        let mut cache = Cache::default();
+        assert_eq!(names.pin("kept by the configuration"), 0);
+        for (id, name) in ["in a window", "gone", "asked for again"].into_iter().enumerate() {
+            assert_eq!(cache.id(names, name, 4), Some(id as u32 + 1));
+        }
+        assert_eq!(dictionary.begin_sweep(), None, "there is room");
+        assert_eq!(cache.id(names, "new", 4), None);
+        let epoch = dictionary.begin_sweep().unwrap();
+        cache.begin_epoch(epoch);
+        assert_eq!(cache.id(names, "asked for again", 4), Some(3));
+        let mut in_use = InUse::new(0);
+        in_use.sources.insert(1);
+        assert_eq!(dictionary.sweep(&in_use, epoch), 1);
+        assert_eq!(names.id("gone"), None);
+        assert_eq!(cache.id(names, "new", 4), Some(2), "the number is free again");
+        assert_eq!((&*names.name(1), &*names.name(2), names.len()), ("in a window", "new", 4));
     }
 }

@@ -8,6 +8,7 @@
 //! Invariants: `received` is stored before any sample of the chunk can be applied; every chunk
 //! reaches every window thread (begin and mark at least), so that progress is a plain count.
 
+mod sort;
 mod work;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::config::Overload;
 use crate::event;
 use crate::event::frame::{Decoder, Item as FrameItem};
 use crate::message::{Buffer, Chunk, ConnId, DeadLetter, Item, Reply};
+use crate::plan::windows::WindowPlan;
 use crate::runtime::cell::{Cell, Reader as SettingsReader};
 use crate::runtime::clock::Now;
 use crate::runtime::names::{Cache, Dictionary};
@@ -24,6 +26,7 @@ use crate::runtime::stage::{Progress, Stage};
 use crate::runtime::wake::{INPUT, SPACE};
 use crate::stages::settings::Settings;
 use crate::telemetry::counters::ParseCounters;
+use sort::Sorter;
 use work::{Tally, Work};
 
 /// Chunks a turn: long enough to pay for the turn, short enough to stay responsive.
@@ -57,6 +60,8 @@ pub struct Options {
     pub overload: Overload,
     /// Rules and limits that change while running.
     pub settings: Arc<Cell<Settings>>,
+    /// Families, filters and groupings of the windows.
+    pub windows: WindowPlan,
     /// The names known to all threads.
     pub dictionary: Arc<Dictionary>,
     /// This thread's counters.
@@ -125,6 +130,8 @@ impl Parse {
                 types: Cache::default(),
                 sources: Cache::default(),
                 fields: Cache::default(),
+                sorter: Sorter::new(options.windows),
+                epoch: 0,
                 values: Vec::new(),
                 tally: Tally::default(),
                 chunk: 0,
@@ -192,6 +199,10 @@ impl Stage for Parse {
             let shed = self.overload == Overload::Drop && waiting * 4 > self.chunks.gauge().capacity() * 3;
             let Some(chunk) = self.chunks.pop() else {
                 self.chunks.release();
+                self.work.follow_epoch();
+                if !self.work.flush() {
+                    return Progress::Idle { deadline_ns: None, awaits: SPACE };
+                }
                 if done > 0 || had_output {
                     return Progress::Worked;
                 }

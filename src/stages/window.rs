@@ -17,20 +17,23 @@
 //! waits only for a lane with an older chunk. The globally oldest unfinished chunk is waited
 //! for by nobody, so somebody always moves.
 
+mod lane;
+mod tell;
+
 use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 
-use crate::message::{Item, Partial, Report};
+use crate::message::{Item, LateEvent, Report};
 use crate::runtime::clock::Now;
-use crate::runtime::progress::LaneProgress;
 use crate::runtime::ring::{Rx, Tx};
 use crate::runtime::stage::{Progress, Stage};
-use crate::runtime::wake::{APPLIED, Bell, INPUT, SPACE};
+use crate::runtime::wake::{APPLIED, INPUT, SPACE};
 use crate::telemetry::counters::WindowCounters;
 use crate::telemetry::latency;
 use crate::windowing::engine::{Applied, Engine};
-use crate::windowing::slices::Closed;
+use crate::windowing::{Closed, Sample};
+pub use lane::Lane;
 
 /// Items a turn.
 const ITEMS_PER_TURN: usize = 8_192;
@@ -39,48 +42,6 @@ const ITEMS_PER_TURN: usize = 8_192;
 const ORDER_RECHECK_NS: u64 = 200_000;
 /// How often latency and top sources go to publish.
 const REPORT_EVERY_NS: u64 = 1_000_000_000;
-/// Sources reported.
-const TOP_SOURCES: usize = 20;
-
-/// One lane's ring and where this thread stands in it.
-pub struct Lane {
-    /// Samples from the lane's parse thread.
-    pub items: Rx<Item>,
-    /// The lane's shared numbers.
-    pub progress: Arc<LaneProgress>,
-    /// The lane's ingest thread, which waits to acknowledge.
-    pub ingest: Arc<Bell>,
-    /// Arrival of the chunk at the head, once its beginning has been read.
-    head: Option<Now>,
-    /// Chunks applied.
-    taken: u64,
-    /// Arrival of the last chunk applied.
-    last_ns: u64,
-    /// Chunks applied since the ingest thread was last told.
-    dirty: bool,
-}
-
-impl Lane {
-    /// A lane from its beginning.
-    pub fn new(items: Rx<Item>, progress: Arc<LaneProgress>, ingest: Arc<Bell>) -> Self {
-        Self { items, progress, ingest, head: None, taken: 0, last_ns: 0, dirty: false }
-    }
-
-    /// Reads the beginning of the next chunk if it is there.
-    fn read_head(&mut self) -> Option<Now> {
-        // Both items of the beginning or neither: the ring may have had room for one only.
-        if self.head.is_none()
-            && self.items.len() >= 2
-            && let Some(&Item::Begin { arrival_ns }) = self.items.peek()
-        {
-            self.items.pop();
-            if let Some(Item::Wall { wall_us }) = self.items.pop() {
-                self.head = Some(Now { mono_ns: arrival_ns, wall_us });
-            }
-        }
-        self.head
-    }
-}
 
 /// What a window thread needs besides its lanes.
 pub struct Options {
@@ -88,8 +49,17 @@ pub struct Options {
     pub shard: usize,
     /// Its windows.
     pub engine: Engine,
+    /// Whether late events may revise results, so that publish must know how far arrivals
+    /// have been worked through.
+    pub revises: bool,
+    /// How many tables of groups there are.
+    pub group_tables: usize,
+    /// Busiest sources that are kept through a sweep of names.
+    pub most_top: usize,
     /// To publish.
     pub reports: Tx<Report>,
+    /// Late events, to publish.
+    pub late: Tx<LateEvent>,
     /// Empty histograms back from publish.
     pub histograms: Rx<Box<Histogram<u64>>>,
     /// How often the first window is reported as it fills, ns.
@@ -103,6 +73,10 @@ pub struct Window {
     lanes: Vec<Lane>,
     shard: usize,
     engine: Engine,
+    revises: bool,
+    group_tables: usize,
+    most_top: usize,
+    late: Tx<LateEvent>,
     reports: Tx<Report>,
     /// Reports that did not fit; nothing is applied while there are any.
     held: std::collections::VecDeque<Report>,
@@ -118,7 +92,15 @@ pub struct Window {
     /// Whether anything was applied since the last live report or the last second's report.
     changed_live: bool,
     changed_second: bool,
-    reported_watermark_us: i64,
+    /// Watermark and arrival that publish knows of.
+    reported: (i64, u64),
+    /// Everything that arrived before this has been applied, ns.
+    reached_ns: u64,
+    /// The last sweep of names that was answered.
+    epoch: u32,
+    /// The event being read.
+    sample: Sample,
+    reading: bool,
     counters: Arc<WindowCounters>,
     closed: Vec<Closed>,
     drained: bool,
@@ -136,6 +118,10 @@ impl Window {
             lanes,
             shard: options.shard,
             engine: options.engine,
+            revises: options.revises,
+            group_tables: options.group_tables,
+            most_top: options.most_top,
+            late: options.late,
             reports: options.reports,
             held: std::collections::VecDeque::new(),
             histograms: options.histograms,
@@ -146,7 +132,11 @@ impl Window {
             next_report_ns: 0,
             changed_live: false,
             changed_second: false,
-            reported_watermark_us: i64::MIN,
+            reported: (i64::MIN, 0),
+            reached_ns: 0,
+            epoch: 0,
+            sample: Sample::default(),
+            reading: false,
             counters: options.counters,
             closed: Vec::new(),
             drained: false,
@@ -157,41 +147,42 @@ impl Window {
         }
     }
 
-    fn report(&mut self, report: Report) {
-        if self.held.is_empty() {
-            if let Err(report) = self.reports.push(report) {
-                self.held.push_back(report);
+    /// The event that has been read, if any, goes into the windows.
+    fn finish_event(&mut self) {
+        if !std::mem::take(&mut self.reading) {
+            return;
+        }
+        let sample = &self.sample;
+        let applied = self.engine.event(sample) == Applied::InTime;
+        if applied {
+            self.tally_applied += 1;
+            if let Some(counter) = self.counters.types.get(usize::from(sample.kind)) {
+                counter.add(1);
             }
         } else {
-            self.held.push_back(report);
+            self.tally_late += 1;
         }
-    }
-
-    fn flush_reports(&mut self) -> bool {
-        while let Some(report) = self.held.pop_front() {
-            if let Err(report) = self.reports.push(report) {
-                self.held.push_front(report);
-                break;
+        let missed = self.engine.missed();
+        if missed.is_empty() {
+            return;
+        }
+        for window in missed.iter() {
+            if let Some(counter) = self.counters.missed.get(window) {
+                counter.add(1);
             }
         }
-        self.reports.flush();
-        self.held.is_empty()
-    }
-
-    /// Hands on what the engine has closed, and the watermark behind it.
-    fn hand_on(&mut self) {
-        let mut closed = std::mem::take(&mut self.closed);
-        for window in closed.drain(..) {
-            self.report(Report::Closed(Box::new(partial(window))));
+        let late = LateEvent {
+            arrival_us: self.engine.arrival().wall_us,
+            time_us: sample.time_us,
+            watermark_us: self.engine.watermark_us(),
+            source: sample.source,
+            kind: sample.kind,
+            missed,
+            applied,
+        };
+        if self.late.push(late).is_err() {
+            self.counters.late_lost.add(1);
         }
-        self.closed = closed;
-        let watermark_us = self.engine.watermark_us();
-        if watermark_us != self.reported_watermark_us && !self.drained {
-            self.reported_watermark_us = watermark_us;
-            self.counters.watermark_us.set(watermark_us as u64);
-            self.report(Report::Watermark(watermark_us));
-        }
-        self.counters.open_windows.set(self.engine.open_windows() as u64);
     }
 
     /// The lane whose chunk is next in the order of arrival, if that is certain by now; else
@@ -223,29 +214,26 @@ impl Window {
 
     /// Applies items of the lane's current chunk; says whether the chunk is complete.
     fn apply(&mut self, at: usize, budget: &mut usize) -> bool {
-        let lane = &mut self.lanes[at];
-        lane.items.len();
+        self.lanes[at].items.len();
         while *budget > 0 {
-            let Some(item) = lane.items.pop() else {
+            let Some(item) = self.lanes[at].items.pop() else {
                 return false;
             };
             *budget -= 1;
             match item {
                 Item::Event { kind, source, time_us } => {
+                    self.finish_event();
                     self.items_in_chunk += 1;
-                    match self.engine.event(time_us, source, kind) {
-                        Applied::InTime => {
-                            self.tally_applied += 1;
-                            if let Some(counter) = self.counters.types.get(usize::from(kind)) {
-                                counter.add(1);
-                            }
-                        }
-                        Applied::Late => self.tally_late += 1,
-                    }
+                    self.reading = true;
+                    self.sample.begin(time_us, source, kind);
                 }
-                Item::Field { id, value } => self.engine.field(id, value),
+                Item::Group { slot, group } => self.sample.groups.push((slot, group)),
+                Item::Distinct { slot, hash } => self.sample.distinct.push((slot, hash)),
+                Item::Field { id, value } => self.sample.fields.push((id, value)),
                 Item::Mark { max_time_us } => {
-                    self.engine.mark(max_time_us);
+                    self.finish_event();
+                    self.engine.mark(max_time_us, &mut self.closed);
+                    let lane = &mut self.lanes[at];
                     lane.taken += 1;
                     lane.dirty = true;
                     let arrival = lane.head.take().unwrap_or_default();
@@ -254,7 +242,7 @@ impl Window {
                     self.items_in_chunk = 0;
                     return true;
                 }
-                Item::Begin { .. } | Item::Wall { .. } => {
+                Item::Begin { .. } | Item::Wall { .. } | Item::Epoch { .. } => {
                     debug_assert!(false, "a chunk began inside a chunk");
                 }
             }
@@ -282,50 +270,7 @@ impl Window {
                 self.changed_second = true;
             }
         }
-    }
-
-    fn record_latency(&mut self, now: Now) {
-        if let Some(histogram) = self.recording.as_mut() {
-            for (arrival_ns, events) in self.applied.drain(..) {
-                if events > 0 {
-                    let took_ns = now.mono_ns.saturating_sub(arrival_ns);
-                    histogram.saturating_record_n(took_ns, events);
-                }
-            }
-        } else {
-            // Publish has both histograms: it is a second behind. Keep what is due, bounded.
-            self.recording = self.histograms.pop();
-            if self.applied.len() > 65_536 {
-                self.applied.clear();
-            }
-        }
-    }
-
-    fn periodic(&mut self, now: Now) {
-        if self.changed_live && now.mono_ns >= self.next_live_ns {
-            self.next_live_ns = now.mono_ns + self.live_interval_ns;
-            self.changed_live = false;
-            if let Some(window) = self.engine.newest(0) {
-                self.report(Report::Live(Box::new(partial(window))));
-            }
-        }
-        if self.changed_second && now.mono_ns >= self.next_report_ns {
-            self.next_report_ns = now.mono_ns + REPORT_EVERY_NS;
-            self.changed_second = false;
-            self.send_second();
-        }
-    }
-
-    /// The second's latencies and the busiest sources.
-    fn send_second(&mut self) {
-        let top = self.engine.top().top(TOP_SOURCES);
-        self.report(Report::Top(top.into()));
-        if self.recording.as_ref().is_some_and(|h| !h.is_empty())
-            && let Some(full) = self.recording.take()
-        {
-            self.report(Report::Latency(full));
-            self.recording = self.histograms.pop();
-        }
+        self.late.flush();
     }
 
     fn idle(&self, now: Now) -> Progress {
@@ -336,7 +281,7 @@ impl Window {
         if self.changed_second {
             deadline_ns = earlier(deadline_ns, self.next_report_ns);
         }
-        if self.lanes.iter().any(|lane| lane.head.is_some()) {
+        if self.lanes.iter().any(|lane| lane.head.is_some()) || self.awaits_arrival() {
             deadline_ns = earlier(deadline_ns, now.mono_ns + ORDER_RECHECK_NS);
         }
         Progress::Idle { deadline_ns, awaits: INPUT }
@@ -347,6 +292,7 @@ impl Window {
     fn finish(&mut self, now: Now) -> Progress {
         if !self.drained {
             self.engine.advance(now, &mut self.closed);
+            self.reached_ns = u64::MAX;
             self.hand_on();
             self.drained = true;
             self.record_latency(now);
@@ -377,6 +323,7 @@ impl Stage for Window {
                     Ok(at) => {
                         let arrival = self.lanes[at].head.unwrap_or_default();
                         self.engine.begin(arrival, &mut self.closed);
+                        self.reached_ns = arrival.mono_ns;
                         self.current = Some(at);
                         budget -= 1;
                         at
@@ -404,6 +351,7 @@ impl Stage for Window {
             let reached_ns = reached_ns.min(now.mono_ns);
             let moment = Now { mono_ns: reached_ns, wall_us: now.wall_at(reached_ns) };
             self.engine.advance(moment, &mut self.closed);
+            self.reached_ns = self.reached_ns.max(reached_ns);
         }
         self.hand_on();
         self.periodic(now);
@@ -414,13 +362,4 @@ impl Stage for Window {
 
 fn earlier(a: Option<u64>, b: u64) -> Option<u64> {
     Some(a.map_or(b, |a| a.min(b)))
-}
-
-fn partial(closed: Closed) -> Partial {
-    Partial {
-        window: closed.window,
-        start_us: closed.start_us,
-        end_us: closed.end_us,
-        aggregate: closed.aggregate,
-    }
 }

@@ -75,7 +75,24 @@ pub const METRICS: &[Metric] = &[
         "The watermark, seconds since the epoch; absent before the first event.",
     ),
     metric("flumen_open_windows", Gauge, "Windows that hold events and have not closed, by window thread."),
-    metric("flumen_results_published_total", Counter, "Results of windows published."),
+    metric("flumen_results_published_total", Counter, "Results of windows published, revisions included."),
+    metric(
+        "flumen_results_revised_total",
+        Counter,
+        "Results that late events within the allowed lateness revised.",
+    ),
+    metric("flumen_window_late_events_total", Counter, "Events that came too late for a window, by window."),
+    metric(
+        "flumen_window_no_room_events_total",
+        Counter,
+        "Events that a window lacks because limits.keys allows no more groups, by window.",
+    ),
+    metric(
+        "flumen_late_records_lost_total",
+        Counter,
+        "Late events whose record found no room; they are counted all the same.",
+    ),
+    metric("flumen_keys_forgotten_total", Counter, "Names forgotten because their windows had gone."),
     metric("flumen_alerts_fired_total", Counter, "Alerts fired."),
     metric(
         "flumen_dead_letters_lost_total",

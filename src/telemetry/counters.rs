@@ -69,6 +69,20 @@ pub struct ParseCounters {
     pub dropped: Counter,
     /// Dead letters that found their ring full and were not recorded (still counted above).
     pub letters_lost: Counter,
+    /// By family of windows: events that began a new group when there were too many, and that
+    /// its windows therefore lack.
+    pub no_room: Box<[Counter]>,
+}
+
+impl ParseCounters {
+    /// Counters for `families` families of windows.
+    pub fn new(families: usize) -> Self {
+        Self { no_room: counters(families), ..Self::default() }
+    }
+}
+
+fn counters(n: usize) -> Box<[Counter]> {
+    (0..n).map(|_| Counter::default()).collect()
 }
 
 /// Written by one window thread.
@@ -85,6 +99,10 @@ pub struct WindowCounters {
     pub watermark_us: Counter,
     /// Events applied by type number.
     pub types: Box<[Counter]>,
+    /// By window: events that came too late for it.
+    pub missed: Box<[Counter]>,
+    /// Records of late events that found their ring full.
+    pub late_lost: Counter,
 }
 
 /// Written by the publish thread.
@@ -101,6 +119,10 @@ pub struct PublishCounters {
     pub evicted: Counter,
     /// Alerts fired.
     pub alerts: Counter,
+    /// Of the results, revisions.
+    pub revisions: Counter,
+    /// Names forgotten because their windows had gone.
+    pub names_swept: Counter,
 }
 
 /// One thread of the pipeline.
@@ -187,14 +209,16 @@ pub struct Telemetry {
 }
 
 impl WindowCounters {
-    /// Counters for up to `types` event types.
-    pub fn new(types: usize) -> Self {
+    /// Counters for up to `types` event types and for `windows` windows.
+    pub fn new(types: usize, windows: usize) -> Self {
         let counters = Self {
             applied: Counter::default(),
             late: Counter::default(),
             open_windows: Counter::default(),
             watermark_us: Counter::default(),
-            types: (0..types).map(|_| Counter::default()).collect(),
+            types: counters(types),
+            missed: counters(windows),
+            late_lost: Counter::default(),
         };
         counters.watermark_us.set(i64::MIN as u64);
         counters
@@ -251,6 +275,16 @@ impl Telemetry {
             events.received += parse.received.get();
         }
         events
+    }
+
+    /// Events that came too late for a window.
+    pub fn missed(&self, window: usize) -> u64 {
+        self.window.iter().filter_map(|w| w.missed.get(window)).map(Counter::get).sum()
+    }
+
+    /// Events that the windows of a family lack because there were too many groups.
+    pub fn no_room(&self, family: usize) -> u64 {
+        self.parse.iter().filter_map(|p| p.no_room.get(family)).map(Counter::get).sum()
     }
 
     /// Sums one counter over the lanes.

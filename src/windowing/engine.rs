@@ -1,37 +1,53 @@
-//! One shard's windows: apply events, advance time, get back what has closed.
+//! One shard's windows: apply samples, advance time, get back what has closed.
 //!
 //! The caller drives it in the order of arrival: `begin(arrival)`, then the events of that
 //! arrival, then `mark(largest event time)`; between arrivals, `advance(moment)`.
 
-use super::Spec;
-use super::slices::{Closed, Grid};
+use super::ids::InUse;
+use super::sessions::Sessions;
+use super::slices::Grid;
 use super::watermark::Watermark;
+use super::{Closed, Kind, Layout, Sample, Trigger, WindowSet};
 use crate::aggregate::Top;
 use crate::runtime::clock::Now;
+
+/// Groups of a window that are put together for its live result.
+const LIVE_GROUPS: usize = 1_000;
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// It entered at least one window.
     InTime,
-    /// It was too late for every window.
+    /// It was too late for every window that wanted it.
     Late,
 }
 
 /// The windows of one shard.
 #[derive(Debug)]
 pub struct Engine {
+    layout: Layout,
     grids: Vec<Grid>,
+    sessions: Vec<Sessions>,
     watermark: Watermark,
     arrival: Now,
-    /// Time of the event whose fields come next, if it was in time: per grid or not at all.
-    current: Option<i64>,
+    missed: WindowSet,
+    /// The busiest sources since the start.
+    top: Top,
 }
 
 impl Engine {
-    /// An engine for `specs`; window indices in results are indices into it.
-    pub fn new(specs: &[Spec], watermark: Watermark) -> Self {
-        Self { grids: Grid::for_windows(specs), watermark, arrival: Now::default(), current: None }
+    /// An engine for `layout`.
+    pub fn new(layout: Layout, watermark: Watermark) -> Self {
+        Self {
+            grids: Grid::for_windows(&layout),
+            sessions: Sessions::for_windows(&layout),
+            layout,
+            watermark,
+            arrival: Now::default(),
+            missed: WindowSet::default(),
+            top: Top::default(),
+        }
     }
 
     /// Events that arrived at `arrival` come next; closes what was due before them.
@@ -40,34 +56,49 @@ impl Engine {
         self.advance(arrival, out);
     }
 
-    /// One event; its fields follow by [`Engine::field`].
-    pub fn event(&mut self, time_us: i64, source: u32, kind: u16) -> Applied {
+    /// One event.
+    pub fn event(&mut self, sample: &Sample) -> Applied {
         let watermark_us = self.watermark.current_us();
-        let mut in_time = false;
+        let mut taken = false;
+        self.missed = WindowSet::default();
         for grid in &mut self.grids {
-            if let Some(slice) = grid.slice(time_us, watermark_us) {
-                slice.begin_event(source, kind);
-                in_time = true;
-            }
+            taken |= grid.event(sample, watermark_us, &mut self.missed);
         }
-        self.current = in_time.then_some(time_us);
-        if in_time { Applied::InTime } else { Applied::Late }
+        for sessions in &mut self.sessions {
+            taken |= sessions.event(sample, watermark_us, &mut self.missed);
+        }
+        if taken {
+            self.top.record(sample.source);
+            Applied::InTime
+        } else {
+            Applied::Late
+        }
     }
 
-    /// A numeric field of the event before it.
-    pub fn field(&mut self, id: u32, value: f64) {
-        let Some(time_us) = self.current else { return };
-        let watermark_us = self.watermark.current_us();
-        for grid in &mut self.grids {
-            if let Some(slice) = grid.slice(time_us, watermark_us) {
-                slice.record_field(id, value);
-            }
-        }
+    /// When the current events arrived.
+    pub fn arrival(&self) -> Now {
+        self.arrival
+    }
+
+    /// The windows that the last event came too late for.
+    pub fn missed(&self) -> WindowSet {
+        self.missed
     }
 
     /// The events of the current arrival are all in; they reached up to `max_time_us`
-    /// (`i64::MIN`: there were none).
-    pub fn mark(&mut self, max_time_us: i64) {
+    /// (`i64::MIN`: there were none). Hands out the results that they have revised, however
+    /// many of them revised one.
+    pub fn mark(&mut self, max_time_us: i64, out: &mut Vec<Closed>) {
+        let watermark_us = self.watermark.current_us();
+        let trigger = Trigger::Late { arrival_ns: self.arrival.mono_ns, watermark_us };
+        let first = out.len();
+        for grid in &mut self.grids {
+            grid.revise(trigger, out);
+        }
+        for sessions in &mut self.sessions {
+            sessions.revise(trigger, out);
+        }
+        self.tell_partial(&mut out[first..]);
         if max_time_us != i64::MIN {
             self.watermark.observe(max_time_us, self.arrival);
         }
@@ -78,25 +109,36 @@ impl Engine {
         let before_us = self.watermark.current_us();
         let watermark_us = self.watermark.advance(moment);
         if watermark_us > before_us {
-            self.current = None;
+            let first = out.len();
             for grid in &mut self.grids {
                 grid.close(watermark_us, out);
             }
+            for sessions in &mut self.sessions {
+                sessions.close(watermark_us, out);
+            }
+            self.tell_partial(&mut out[first..]);
         }
     }
 
     /// The input has ended: everything that is still open. What of it is final is for the
     /// watermark to say.
     pub fn drain(&mut self, out: &mut Vec<Closed>) {
-        self.current = None;
+        let first = out.len();
         for grid in &mut self.grids {
             grid.drain(out);
         }
+        for sessions in &mut self.sessions {
+            sessions.drain(out);
+        }
+        self.tell_partial(&mut out[first..]);
     }
 
-    /// The newest open window `window`, as it is now.
+    /// The newest open window `window`, its groups together, as it is now; not for sessions,
+    /// and not for many groups.
     pub fn newest(&self, window: usize) -> Option<Closed> {
-        self.grids.iter().find_map(|grid| grid.newest(window))
+        let mut live = self.grids.iter().find_map(|grid| grid.newest(window, LIVE_GROUPS))?;
+        self.tell_partial(std::slice::from_mut(&mut live));
+        Some(live)
     }
 
     /// The watermark, microseconds.
@@ -104,82 +146,50 @@ impl Engine {
         self.watermark.current_us()
     }
 
-    /// When (monotonic ns) the next window would close without another event.
+    /// When (monotonic ns) the next window would close without another event; at the earliest.
     pub fn next_close_ns(&self, now: Now) -> Option<u64> {
-        let end_us = self.grids.iter().filter_map(Grid::next_end_us).min()?;
+        let grids = self.grids.iter().filter_map(Grid::next_end_us);
+        let end_us = grids.chain(self.sessions.iter().filter_map(Sessions::next_end_us)).min()?;
         self.watermark.reaches_at_ns(end_us, now)
     }
 
-    /// Windows that hold events and have not closed.
+    /// Windows that hold events and have not closed; sessions, but no other groups, told apart.
     pub fn open_windows(&self) -> usize {
-        self.grids.iter().map(Grid::open_windows).sum()
+        let grids: usize = self.grids.iter().map(Grid::open_windows).sum();
+        grids + self.sessions.iter().map(Sessions::open_windows).sum::<usize>()
     }
 
-    /// The busiest sources since the start (every event is in one slice of the first grid).
-    pub fn top(&self) -> Top {
-        self.grids.first().map(Grid::top).unwrap_or_default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const S: i64 = 1_000_000;
-
-    fn at(ms: u64) -> Now {
-        Now { mono_ns: ms * 1_000_000, wall_us: 10_000 * S + ms as i64 * 1_000 }
+    /// The busiest sources since the start.
+    pub fn top(&self) -> &Top {
+        &self.top
     }
 
-    fn engine() -> Engine {
-        Engine::new(&[Spec { size_us: 10 * S }, Spec { size_us: 60 * S }], Watermark::new(5 * S, 10 * S))
+    /// The names that are still referred to; of the busiest sources only `most_top` stay.
+    pub fn in_use(&mut self, tables: usize, most_top: usize) -> InUse {
+        let mut in_use = InUse::new(tables);
+        self.top.shrink(most_top);
+        self.top.ids().for_each(|id| in_use.sources.insert(id));
+        self.grids.iter().for_each(|grid| grid.mark(&mut in_use));
+        self.sessions.iter().for_each(|sessions| sessions.mark(&mut in_use));
+        in_use
     }
 
-    #[test]
-    fn a_window_closes_when_the_watermark_reaches_its_end() {
-        let mut e = engine();
-        let mut out = Vec::new();
-        e.begin(at(0), &mut out);
-        assert_eq!(e.event(9_999_999, 1, 0), Applied::InTime);
-        e.field(0, 2.0);
-        e.mark(9_999_999);
-        e.begin(at(1), &mut out);
-        assert_eq!(e.event(15 * S - 1, 1, 0), Applied::InTime);
-        e.mark(15 * S - 1);
-        e.begin(at(2), &mut out);
-        assert!(out.is_empty());
-        assert_eq!(e.event(15 * S, 1, 0), Applied::InTime);
-        e.mark(15 * S);
-        e.advance(at(3), &mut out);
-        assert_eq!(out.len(), 1);
-        assert_eq!((out[0].start_us, out[0].end_us), (0, 10 * S));
-        assert_eq!(out[0].aggregate.event_count(), 1);
-    }
-
-    #[test]
-    fn silence_closes_the_last_window_at_the_time_foretold() {
-        let mut e = engine();
-        let mut out = Vec::new();
-        e.begin(at(0), &mut out);
-        e.event(3 * S, 1, 0);
-        e.mark(3 * S);
-        let due_ns = e.next_close_ns(at(1)).unwrap();
-        assert_eq!(due_ns, 12_000_000_000, "3 s + 12 s of silence - 5 s reach 10 s");
-        e.advance(at(11_999), &mut out);
-        assert!(out.is_empty());
-        e.advance(at(12_000), &mut out);
-        assert_eq!(out.len(), 1);
-    }
-
-    #[test]
-    fn late_for_all_windows_is_late() {
-        let mut e = engine();
-        let mut out = Vec::new();
-        e.begin(at(0), &mut out);
-        e.event(100 * S, 1, 0);
-        e.mark(100 * S);
-        e.begin(at(1), &mut out);
-        assert_eq!(e.event(85 * S, 1, 0), Applied::InTime, "only [80, 90) has closed");
-        assert_eq!(e.event(59 * S, 1, 0), Applied::Late);
+    /// A window that was open when the daemon started may lack what came before: one that
+    /// began before the start and whose events, the latest ones allowed, were still to come.
+    fn tell_partial(&self, results: &mut [Closed]) {
+        let Some(started_us) = self.layout.started_us else {
+            return;
+        };
+        for closed in results {
+            let spec = &self.layout.windows[closed.window];
+            let begins_us = match spec.kind {
+                Kind::Aligned { .. } => closed.start_us,
+                // An event before its first one could have belonged to it.
+                Kind::Session { gap_us } => closed.start_us.saturating_sub(gap_us),
+            };
+            let open_until_us =
+                closed.end_us.saturating_add(spec.lateness_us).saturating_add(self.watermark.delay_us());
+            closed.partial = begins_us < started_us && started_us < open_until_us;
+        }
     }
 }

@@ -1,179 +1,345 @@
-//! A grid of slices: the pieces of event time that a family of windows is merged from.
+//! A grid of slices: the pieces of event time that a family's tumbling and sliding windows are
+//! merged from.
+//!
+//! What must hold: a slice is there as long as a window over it may still be merged, that is
+//! until the watermark has passed the last window's end and allowed lateness; and an event is in
+//! a slice exactly if it entered at least one window. Windows of different lateness can share
+//! slices because a window that refuses an event is never merged again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Spec, floor_to};
-use crate::aggregate::{Aggregate, Top};
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use super::ids::InUse;
+use super::{Closed, Family, GroupNames, Kind, Layout, Sample, Trigger, WindowSet, floor_to};
+use crate::aggregate::{Aggregate, Projection};
 
 /// Windows join one grid as long as the largest of them has no more slices than this;
 /// sizes with a tiny common divisor get a grid each instead.
 pub const MAX_SLICES_PER_WINDOW: i64 = 4_096;
+/// Cleared aggregates kept for the next slices.
+const SPARE: usize = 64;
 
-/// A window that has closed: its index in the configuration, its bounds and what it holds.
-#[derive(Clone, Debug)]
-pub struct Closed {
-    /// Index of the window in the configuration.
-    pub window: usize,
-    /// Start, microseconds, inclusive.
-    pub start_us: i64,
-    /// End, microseconds, exclusive.
-    pub end_us: i64,
-    /// All events of the window.
-    pub aggregate: Aggregate,
+/// The groups of one slice. Group numbers come from names that strangers choose, so the table
+/// is seeded.
+#[derive(Debug)]
+enum Cells {
+    One(Box<Aggregate>),
+    Many(HashMap<u32, Aggregate, RandomState>),
+}
+
+impl Cells {
+    fn get(&self, group: u32) -> Option<&Aggregate> {
+        match self {
+            Self::One(aggregate) => Some(aggregate),
+            Self::Many(table) => table.get(&group),
+        }
+    }
+
+    fn for_each(&self, mut each: impl FnMut(u32, &Aggregate)) {
+        match self {
+            Self::One(aggregate) => each(0, aggregate),
+            Self::Many(table) => table.iter().for_each(|(&group, aggregate)| each(group, aggregate)),
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Slice {
-    aggregate: Aggregate,
-    /// When the last window over this slice closes.
+    cells: Cells,
+    /// When nothing over this slice can be merged any more.
     expires_us: i64,
 }
 
+/// One window of the grid.
 #[derive(Debug)]
 struct Member {
     window: usize,
     size_us: i64,
+    slide_us: i64,
+    lateness_us: i64,
+    show: Projection,
     /// Starts of the windows that hold events and have not closed.
     open: BTreeSet<i64>,
+    /// Closed windows that late events have changed: start and group.
+    revised: BTreeSet<(i64, u32)>,
+}
+
+impl Member {
+    /// The start of the last window over `t`.
+    fn last_start(&self, t: i64) -> i64 {
+        floor_to(t, self.slide_us)
+    }
+
+    fn end(&self, start_us: i64) -> i64 {
+        start_us.saturating_add(self.size_us)
+    }
+
+    /// Starts of the windows over `t` that end after `after_us`, the last one first.
+    fn starts(&self, t: i64, after_us: i64) -> impl Iterator<Item = i64> + use<> {
+        let (size_us, slide_us) = (self.size_us, self.slide_us);
+        std::iter::successors(Some(self.last_start(t)), move |start| start.checked_sub(slide_us))
+            .take_while(move |&start| start.saturating_add(size_us) > t.max(after_us))
+    }
+
+    /// An event behind the watermark: notes the closed windows that it revises. Whether any
+    /// window takes it.
+    fn admit(&mut self, time_us: i64, group: u32, watermark_us: i64) -> bool {
+        let mut taken = false;
+        let gone_us = watermark_us.saturating_sub(self.lateness_us);
+        for start_us in self.starts(time_us, gone_us) {
+            taken = true;
+            if self.end(start_us) <= watermark_us {
+                self.revised.insert((start_us, group));
+            }
+        }
+        taken
+    }
 }
 
 /// Slices of one size and the windows made of them.
 #[derive(Debug)]
 pub struct Grid {
+    family: Family,
     slice_us: i64,
     members: Vec<Member>,
     slices: BTreeMap<i64, Slice>,
+    /// What any member shows.
+    keep: Projection,
     /// Cleared aggregates for the next slices, so that their memory is used again.
     spare: Vec<Aggregate>,
-    /// Busiest sources of the slices that are gone.
-    retired_top: Top,
 }
 
 impl Grid {
-    /// Sorts windows into as few grids as [`MAX_SLICES_PER_WINDOW`] allows.
-    pub fn for_windows(specs: &[Spec]) -> Vec<Self> {
-        let mut grids: Vec<Self> = Vec::new();
-        for (window, spec) in specs.iter().enumerate() {
-            let member = Member { window, size_us: spec.size_us.max(1), open: BTreeSet::new() };
-            let fits = |grid: &Self| {
-                let slice_us = gcd(grid.slice_us, member.size_us);
-                let largest = grid.members.iter().map(|m| m.size_us).max();
-                largest.unwrap_or(0).max(member.size_us) / slice_us <= MAX_SLICES_PER_WINDOW
+    /// The tumbling and sliding windows of `layout`, in as few grids as families and
+    /// [`MAX_SLICES_PER_WINDOW`] allow.
+    pub fn for_windows(layout: &Layout) -> Vec<Self> {
+        let mut grids: Vec<(usize, Self)> = Vec::new();
+        for (window, spec) in layout.windows.iter().enumerate() {
+            let Kind::Aligned { size_us, slide_us } = spec.kind else { continue };
+            let member = Member {
+                window,
+                size_us,
+                slide_us,
+                lateness_us: spec.lateness_us,
+                show: spec.show.clone(),
+                open: BTreeSet::new(),
+                revised: BTreeSet::new(),
             };
-            match grids.iter_mut().find(|grid| fits(grid)) {
-                Some(grid) => {
-                    grid.slice_us = gcd(grid.slice_us, member.size_us);
+            let step_us = gcd(size_us, slide_us);
+            let fits = |grid: &Self| {
+                let slice_us = gcd(grid.slice_us, step_us);
+                let largest = grid.members.iter().map(|m| m.size_us).max();
+                largest.unwrap_or(0).max(size_us) / slice_us <= MAX_SLICES_PER_WINDOW
+            };
+            match grids.iter_mut().find(|(family, grid)| *family == spec.family && fits(grid)) {
+                Some((_, grid)) => {
+                    grid.slice_us = gcd(grid.slice_us, step_us);
                     grid.members.push(member);
                 }
-                None => grids.push(Self {
-                    slice_us: member.size_us,
-                    members: vec![member],
-                    slices: BTreeMap::new(),
-                    spare: Vec::new(),
-                    retired_top: Top::default(),
-                }),
+                None => grids.push((
+                    spec.family,
+                    Self {
+                        family: layout.families[spec.family],
+                        slice_us: step_us,
+                        members: vec![member],
+                        slices: BTreeMap::new(),
+                        keep: Projection::default(),
+                        spare: Vec::new(),
+                    },
+                )),
             }
+        }
+        let mut grids: Vec<Self> = grids.into_iter().map(|(_, grid)| grid).collect();
+        for grid in &mut grids {
+            grid.keep = Projection::union(grid.members.iter().map(|m| &m.show));
         }
         grids
     }
 
-    /// The slice that an event at `time_us` belongs to, made now if need be; `None` when every
-    /// window over it has closed (`watermark_us` has reached their ends): the event is late.
-    pub fn slice(&mut self, time_us: i64, watermark_us: i64) -> Option<&mut Aggregate> {
-        let start_us = floor_to(time_us, self.slice_us);
-        if !self.slices.contains_key(&start_us) {
-            self.make_slice(start_us, watermark_us)?;
-        }
-        let slice = self.slices.get_mut(&start_us)?;
-        (slice.expires_us > watermark_us).then_some(&mut slice.aggregate)
-    }
-
-    fn make_slice(&mut self, start_us: i64, watermark_us: i64) -> Option<()> {
-        let end_of = |m: &Member| floor_to(start_us, m.size_us).saturating_add(m.size_us);
-        let expires_us = self.members.iter().map(end_of).max()?;
-        if expires_us <= watermark_us {
-            return None;
-        }
-        for member in &mut self.members {
-            if end_of(member) > watermark_us {
-                member.open.insert(floor_to(start_us, member.size_us));
+    /// Puts an event where it belongs; whether any window took it. Windows that wanted it and
+    /// were gone are added to `missed`.
+    pub fn event(&mut self, sample: &Sample, watermark_us: i64, missed: &mut WindowSet) -> bool {
+        let Some(group) = self.family.group_of(sample) else {
+            return false;
+        };
+        if sample.time_us < watermark_us {
+            // Only here can a window over it have closed: windows end after what they hold.
+            let mut taken = false;
+            for member in &mut self.members {
+                if member.admit(sample.time_us, group, watermark_us) {
+                    taken = true;
+                } else {
+                    missed.insert(member.window);
+                }
+            }
+            if !taken {
+                return false;
             }
         }
-        let aggregate = self.spare.pop().unwrap_or_default();
-        self.slices.insert(start_us, Slice { aggregate, expires_us });
-        Some(())
+        let start_us = floor_to(sample.time_us, self.slice_us);
+        if !self.slices.contains_key(&start_us) {
+            self.make_slice(start_us, watermark_us);
+        }
+        let Some(slice) = self.slices.get_mut(&start_us) else {
+            return false;
+        };
+        let aggregate = match &mut slice.cells {
+            Cells::One(aggregate) => aggregate,
+            Cells::Many(table) => {
+                let spare = &mut self.spare;
+                table.entry(group).or_insert_with(|| spare.pop().unwrap_or_default())
+            }
+        };
+        sample.record(aggregate, &self.keep);
+        true
     }
 
-    /// Closes the windows whose end the watermark has reached, in the order of their ends.
+    fn make_slice(&mut self, start_us: i64, watermark_us: i64) {
+        let mut expires_us = i64::MIN;
+        for member in &mut self.members {
+            let last_start_us = member.last_start(start_us);
+            expires_us = expires_us.max(member.end(last_start_us).saturating_add(member.lateness_us));
+            for window_us in member.starts(start_us, watermark_us) {
+                member.open.insert(window_us);
+            }
+        }
+        let cells = match self.family.names() {
+            GroupNames::None => Cells::One(Box::new(self.spare.pop().unwrap_or_default())),
+            _ => Cells::Many(HashMap::default()),
+        };
+        self.slices.insert(start_us, Slice { cells, expires_us });
+    }
+
+    /// Hands out the closed windows that late events have changed since the last call, each
+    /// once however many events there were.
+    pub fn revise(&mut self, trigger: Trigger, out: &mut Vec<Closed>) {
+        for at in 0..self.members.len() {
+            for (start_us, group) in std::mem::take(&mut self.members[at].revised) {
+                let aggregate = self.merged(at, start_us, group);
+                out.push(self.closed(at, start_us, group, trigger, aggregate));
+            }
+        }
+    }
+
+    /// Closes the windows whose end the watermark has reached.
     pub fn close(&mut self, watermark_us: i64, out: &mut Vec<Closed>) {
-        let first = out.len();
         for at in 0..self.members.len() {
             while let Some(&start_us) = self.members[at].open.first() {
-                let end_us = start_us.saturating_add(self.members[at].size_us);
-                if end_us > watermark_us {
+                if self.members[at].end(start_us) > watermark_us {
                     break;
                 }
                 self.members[at].open.pop_first();
-                let closed = self.merged(at, start_us);
-                out.push(closed);
+                for (group, aggregate) in self.merged_groups(at, start_us) {
+                    out.push(self.closed(at, start_us, group, Trigger::Due, aggregate));
+                }
             }
         }
-        out[first..].sort_by_key(|c| (c.end_us, c.window));
         self.retire(watermark_us);
     }
 
-    /// All windows that are still open, in the order of their ends; nothing stays.
+    /// All windows that are still open; nothing stays.
     pub fn drain(&mut self, out: &mut Vec<Closed>) {
         self.close(i64::MAX, out);
     }
 
-    /// The newest open window of configuration index `window`, as it is now.
-    pub fn newest(&self, window: usize) -> Option<Closed> {
+    /// The newest open window `window` with all its groups together, as it is now; nothing when
+    /// it has more than `most_groups` groups in a slice.
+    pub fn newest(&self, window: usize, most_groups: usize) -> Option<Closed> {
         let at = self.members.iter().position(|m| m.window == window)?;
-        let start_us = *self.members[at].open.last()?;
-        Some(self.merged(at, start_us))
+        let member = &self.members[at];
+        let start_us = *member.open.last()?;
+        let mut all = Aggregate::default();
+        for (_, slice) in self.slices.range(start_us..member.end(start_us)) {
+            if let Cells::Many(table) = &slice.cells
+                && table.len() > most_groups
+            {
+                return None;
+            }
+            slice.cells.for_each(|_, aggregate| all.merge_shown(aggregate, &member.show));
+        }
+        Some(self.closed(at, start_us, 0, Trigger::Due, all))
     }
 
     /// The end of the window that closes first.
     pub fn next_end_us(&self) -> Option<i64> {
-        self.members.iter().filter_map(|m| Some(m.open.first()?.saturating_add(m.size_us))).min()
+        self.members.iter().filter_map(|m| Some(m.end(*m.open.first()?))).min()
     }
 
-    /// Windows that hold events and have not closed.
+    /// Windows that hold events and have not closed, groups not told apart.
     pub fn open_windows(&self) -> usize {
         self.members.iter().map(|m| m.open.len()).sum()
     }
 
-    /// The busiest sources since the start.
-    pub fn top(&self) -> Top {
-        let mut top = self.retired_top.clone();
+    /// Adds the names that slices refer to.
+    pub fn mark(&self, in_use: &mut InUse) {
         for slice in self.slices.values() {
-            top.merge(slice.aggregate.sources());
+            slice.cells.for_each(|group, aggregate| {
+                in_use.group(self.family.names(), group);
+                in_use.aggregate(aggregate);
+            });
         }
-        top
     }
 
-    fn merged(&self, at: usize, start_us: i64) -> Closed {
+    fn closed(&self, at: usize, start_us: i64, group: u32, trigger: Trigger, aggregate: Aggregate) -> Closed {
         let member = &self.members[at];
-        let end_us = start_us.saturating_add(member.size_us);
-        let mut aggregate = Aggregate::default();
-        for (_, slice) in self.slices.range(start_us..end_us) {
-            aggregate.merge(&slice.aggregate);
+        Closed {
+            window: member.window,
+            group,
+            start_us,
+            end_us: member.end(start_us),
+            trigger,
+            partial: false,
+            revision: 0,
+            replaces: Vec::new(),
+            aggregate,
         }
-        Closed { window: member.window, start_us, end_us, aggregate }
     }
 
-    /// Lets go of slices that no open window needs.
+    fn merged(&self, at: usize, start_us: i64, group: u32) -> Aggregate {
+        let member = &self.members[at];
+        let mut aggregate = Aggregate::default();
+        for (_, slice) in self.slices.range(start_us..member.end(start_us)) {
+            if let Some(part) = slice.cells.get(group) {
+                aggregate.merge_shown(part, &member.show);
+            }
+        }
+        aggregate
+    }
+
+    fn merged_groups(&self, at: usize, start_us: i64) -> Vec<(u32, Aggregate)> {
+        let member = &self.members[at];
+        if self.family.names() == GroupNames::None {
+            return vec![(0, self.merged(at, start_us, 0))];
+        }
+        let mut groups: HashMap<u32, Aggregate, RandomState> = HashMap::default();
+        for (_, slice) in self.slices.range(start_us..member.end(start_us)) {
+            slice.cells.for_each(|group, part| {
+                groups.entry(group).or_default().merge_shown(part, &member.show);
+            });
+        }
+        let mut groups: Vec<_> = groups.into_iter().collect();
+        groups.sort_unstable_by_key(|&(group, _)| group);
+        groups
+    }
+
+    /// Lets go of slices that no window needs any more.
     fn retire(&mut self, watermark_us: i64) {
+        // Expiries rise with the slices, so the first that stays ends the search.
         while let Some(entry) = self.slices.first_entry() {
             if entry.get().expires_us > watermark_us {
                 break;
             }
-            let mut aggregate = entry.remove().aggregate;
-            self.retired_top.merge(aggregate.sources());
-            if self.spare.len() < 16 {
-                aggregate.clear();
-                self.spare.push(aggregate);
+            let mut keep = |mut aggregate: Aggregate| {
+                if self.spare.len() < SPARE {
+                    aggregate.clear();
+                    self.spare.push(aggregate);
+                }
+            };
+            match entry.remove().cells {
+                Cells::One(aggregate) => keep(*aggregate),
+                Cells::Many(table) => table.into_values().take(SPARE).for_each(keep),
             }
         }
     }
@@ -181,56 +347,4 @@ impl Grid {
 
 fn gcd(a: i64, b: i64) -> i64 {
     if b == 0 { a } else { gcd(b, a % b) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn grids(sizes: &[i64]) -> Vec<Grid> {
-        Grid::for_windows(&sizes.iter().map(|&size_us| Spec { size_us }).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn windows_share_slices_of_their_common_divisor() {
-        let grids = grids(&[10, 60, 15]);
-        assert_eq!(grids.len(), 1);
-        assert_eq!(grids[0].slice_us, 5);
-    }
-
-    #[test]
-    fn odd_sizes_get_grids_of_their_own() {
-        let grids = grids(&[10_000_000, 9_999_991, 20_000_000]);
-        assert_eq!(grids.len(), 2);
-        assert_eq!(grids[0].slice_us, 10_000_000);
-        assert_eq!(grids[1].slice_us, 9_999_991);
-    }
-
-    #[test]
-    fn an_event_late_for_one_window_counts_in_the_other() {
-        let mut grid = grids(&[10, 60]).remove(0);
-        let mut out = Vec::new();
-        grid.slice(5, i64::MIN).unwrap().begin_event(0, 0);
-        grid.close(10, &mut out);
-        assert_eq!(out.len(), 1);
-        // Late for [0, 10), in time for [0, 60).
-        grid.slice(6, 10).unwrap().begin_event(0, 0);
-        out.clear();
-        grid.close(60, &mut out);
-        assert_eq!(out.len(), 1);
-        assert_eq!((out[0].end_us, out[0].aggregate.event_count()), (60, 2));
-        assert!(grid.slice(7, 60).is_none());
-    }
-
-    #[test]
-    fn negative_times_have_windows_too() {
-        let mut grid = grids(&[10]).remove(0);
-        for t in [-1, -10, -11, 0] {
-            grid.slice(t, i64::MIN).unwrap().begin_event(0, 0);
-        }
-        let mut out = Vec::new();
-        grid.drain(&mut out);
-        let got: Vec<_> = out.iter().map(|c| (c.start_us, c.aggregate.event_count())).collect();
-        assert_eq!(got, [(-20, 1), (-10, 2), (0, 1)]);
-    }
 }

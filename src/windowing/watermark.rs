@@ -57,6 +57,11 @@ impl Watermark {
         self.current_us
     }
 
+    /// The disorder that is waited for.
+    pub fn delay_us(&self) -> i64 {
+        self.delay_us
+    }
+
     /// The watermark of the last [`Watermark::advance`].
     pub fn current_us(&self) -> i64 {
         self.current_us

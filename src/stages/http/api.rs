@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 use tiny_http::{Header, Method, Request, Response};
 
 use super::{Phase, Shared, assets, prometheus};
-use crate::config::WindowKind;
+use crate::config::{Window, WindowKind};
+use crate::event::Member;
 use crate::event::rules::Rules;
 use crate::event::time::{format_rfc3339_us, parse_rfc3339_us};
+use crate::stages::publish::board::Wanted;
 use crate::stages::publish::encode::kind_name;
 use crate::stages::publish::stats;
 use crate::stages::settings::Settings;
@@ -86,6 +88,7 @@ pub fn answer(shared: &Shared, request: &mut Request) -> Answer {
         "/api/windows" => Some(windows(shared)),
         "/api/alerts" => Some(listing(query, 50, |limit| Ok(join(&shared.board.alerts(limit))))),
         "/api/deadletters" => Some(listing(query, 50, |limit| Ok(letters(shared, limit)))),
+        "/api/late" => Some(listing(query, 50, |limit| Ok(late_events(shared, limit)))),
         "/metrics" => {
             Some(Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", prometheus::render(shared)))
         }
@@ -119,20 +122,43 @@ fn health(shared: &Shared, ready: bool) -> Answer {
     Answer::new(code, JSON, json!({ "status": status }).to_string())
 }
 
+/// The configured windows, and what they have missed.
 fn windows(shared: &Shared) -> Answer {
-    let list: Vec<Value> = shared
-        .windows
-        .iter()
-        .map(|window| match window.kind {
-            WindowKind::Tumbling { size } => json!({
-                "name": window.name,
-                "kind": kind_name(window),
-                "size_seconds": size.as_secs_f64(),
-                "group_by": [],
-            }),
-        })
-        .collect();
-    Answer::json(Value::Array(list).to_string())
+    let list = shared.windows.iter().enumerate().map(|(at, window)| {
+        let mut shown = describe(window);
+        let counts = json!({
+            "late_events": shared.telemetry.missed(at),
+            "no_room_events": shared.telemetry.no_room(shared.family_of[at]),
+        });
+        if let (Some(shown), Value::Object(counts)) = (shown.as_object_mut(), counts) {
+            shown.extend(counts);
+        }
+        shown
+    });
+    Answer::json(Value::Array(list.collect()).to_string())
+}
+
+/// A window as configured; names as results show them.
+fn describe(window: &Window) -> Value {
+    let labels = |members: &[Member]| members.iter().map(Member::label).collect::<Vec<_>>();
+    let mut shown = json!({
+        "name": window.name,
+        "kind": kind_name(window),
+        "group_by": labels(&window.group_by),
+        "allowed_lateness_seconds": window.allowed_lateness.as_secs_f64(),
+        "where": window.filter.as_ref().map(ToString::to_string),
+        "fields": window.fields,
+        "distinct": labels(&window.distinct),
+    });
+    let (size, step) = match window.kind {
+        WindowKind::Tumbling { size } => (("size_seconds", size), None),
+        WindowKind::Sliding { size, slide } => (("size_seconds", size), Some(("slide_seconds", slide))),
+        WindowKind::Session { gap } => (("gap_seconds", gap), None),
+    };
+    for (name, duration) in [Some(size), step].into_iter().flatten() {
+        shown[name] = duration.as_secs_f64().into();
+    }
+    shown
 }
 
 fn aggregates(shared: &Shared, name: &str, query: &str) -> Answer {
@@ -146,7 +172,18 @@ fn aggregates(shared: &Shared, name: &str, query: &str) -> Answer {
             None => None,
             Some(text) => Some(moment(&text)?),
         };
-        Ok(join(&shared.board.results(window, limit, since_us)))
+        let group = parameters(query, "group").map(|text| match text.split_once('=') {
+            Some((member, value)) => (member.to_owned(), Some(value.to_owned())),
+            None => (text, None),
+        });
+        let group: Vec<_> = group.collect();
+        let known = &shared.windows[window].group_by;
+        if let Some((member, _)) = group.iter().find(|(m, _)| !known.iter().any(|k| k.label() == *m)) {
+            let known: Vec<_> = known.iter().map(Member::label).collect();
+            let known = if known.is_empty() { String::from("nothing") } else { known.join(", ") };
+            return Err(format!("group={:?}: {name} is grouped by {known}", cut(member)));
+        }
+        Ok(join(&shared.board.results(window, &Wanted { limit, since_us, group })))
     })
 }
 
@@ -193,6 +230,25 @@ fn letters(shared: &Shared, limit: usize) -> String {
         })
         .collect();
     Value::Array(list).to_string()
+}
+
+fn late_events(shared: &Shared, limit: usize) -> String {
+    let list = shared.board.late_events(limit);
+    let list = list.iter().map(|late| {
+        let event = &late.event;
+        let missed = event.missed.iter().filter_map(|at| shared.windows.get(at));
+        json!({
+            "time": format_rfc3339_us(event.arrival_us),
+            "timestamp": format_rfc3339_us(event.time_us),
+            "watermark": format_rfc3339_us(event.watermark_us),
+            "behind_seconds": event.watermark_us.saturating_sub(event.time_us) as f64 / 1e6,
+            "source": &*late.source,
+            "type": &*late.kind,
+            "windows": missed.map(|window| &*window.name).collect::<Vec<_>>(),
+            "applied": event.applied,
+        })
+    });
+    Value::Array(list.collect()).to_string()
 }
 
 fn rules(shared: &Shared) -> Answer {
@@ -264,11 +320,13 @@ fn join(list: &[std::sync::Arc<str>]) -> String {
 
 /// A query parameter, percent-decoded.
 fn parameter(query: &str, name: &str) -> Option<String> {
-    query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| percent_decode(value))
+    parameters(query, name).next()
+}
+
+/// All query parameters of that name, percent-decoded.
+fn parameters(query: &str, name: &str) -> impl Iterator<Item = String> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter(move |(key, _)| *key == name).map(|(_, value)| percent_decode(value))
 }
 
 /// Undoes percent-encoding (RFC 3986); what is malformed stays as it is.

@@ -84,6 +84,8 @@ pub struct Parts {
     pub settings: Arc<Cell<Settings>>,
     /// The configured windows.
     pub windows: Vec<Window>,
+    /// The family of each window.
+    pub family_of: Vec<usize>,
     /// The clock of the process.
     pub clock: Clock,
     /// SSE subscribers at most.

@@ -45,10 +45,13 @@ pub fn render(shared: &Shared) -> String {
     threads(&mut text, shared);
     windows(&mut text, shared);
     let names = &shared.dictionary;
+    let groups: usize = names.groups.iter().map(|table| table.len()).sum();
     text.metric("flumen_keys")
         .line(format_args!("flumen_keys{{kind=\"source\"}} {}", names.sources.len()))
         .line(format_args!("flumen_keys{{kind=\"type\"}} {}", names.types.len()))
-        .line(format_args!("flumen_keys{{kind=\"field\"}} {}", names.fields.len()));
+        .line(format_args!("flumen_keys{{kind=\"field\"}} {}", names.fields.len()))
+        .line(format_args!("flumen_keys{{kind=\"group\"}} {}", groups));
+    text.single("flumen_keys_forgotten_total", shared.telemetry.publish.names_swept.get());
     text.metric("flumen_build_info")
         .line(format_args!("flumen_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")));
     let uptime = shared.clock.mono_ns() as f64 / 1e9;
@@ -84,6 +87,7 @@ fn sockets(text: &mut Text, shared: &Shared) {
     text.single("flumen_buffers_in_use", t.ingest_sum(|i| &i.buffers_in_use));
     text.single("flumen_buffers", t.buffers);
     text.single("flumen_results_published_total", t.publish.results.get());
+    text.single("flumen_results_revised_total", t.publish.revisions.get());
     text.single("flumen_alerts_fired_total", t.publish.alerts.get());
     text.single("flumen_sse_subscribers", t.publish.subscribers.get());
     text.single("flumen_sse_frames_lost_total", t.publish.frames_lost.get());
@@ -125,6 +129,17 @@ fn windows(text: &mut Text, shared: &Shared) {
     if let Some(us) = watermark_us.filter(|&us| us != i64::MIN) {
         text.line(format_args!("flumen_watermark_timestamp_seconds {}", us as f64 / 1e6));
     }
+    let mut each = |name: &str, value: &dyn Fn(usize) -> u64| {
+        text.metric(name);
+        for (at, window) in shared.windows.iter().enumerate() {
+            text.line(format_args!("{name}{{window=\"{}\"}} {}", window.name, value(at)));
+        }
+    };
+    let t = &shared.telemetry;
+    each("flumen_window_late_events_total", &|at| t.missed(at));
+    each("flumen_window_no_room_events_total", &|at| t.no_room(shared.family_of[at]));
+    let lost = windows.iter().map(|w| w.late_lost.get()).sum::<u64>();
+    text.single("flumen_late_records_lost_total", lost);
     text.metric("flumen_open_windows");
     for (at, window) in windows.iter().enumerate() {
         text.line(format_args!(

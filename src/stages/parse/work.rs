@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::sort::{Sorter, Wanted};
 use super::{Conn, ERRORS_PER_SECOND, LETTER_BYTES, Outlet};
 use crate::event::{Outcome, Reject, Rejection, Scratch};
 use crate::message::{Buffer, DeadLetter, Item, Reply};
@@ -29,6 +30,9 @@ pub(super) struct Work {
     pub(super) types: Cache,
     pub(super) sources: Cache,
     pub(super) fields: Cache,
+    pub(super) sorter: Sorter,
+    /// The epoch of the names all this thread's numbers are from.
+    pub(super) epoch: u32,
     /// Numbers and values of the current event's fields.
     pub(super) values: Vec<(u32, f64)>,
     pub(super) tally: Tally,
@@ -49,7 +53,24 @@ pub(super) struct Tally {
 }
 
 impl Work {
+    /// Takes part in a sweep of names, if one has begun: forgets all numbers and says so down
+    /// the pipeline. Between chunks only.
+    pub(super) fn follow_epoch(&mut self) {
+        let epoch = self.dictionary.epoch();
+        if epoch == self.epoch {
+            return;
+        }
+        self.epoch = epoch;
+        self.sources.begin_epoch(epoch);
+        self.fields.begin_epoch(epoch);
+        self.sorter.begin_epoch(epoch);
+        for shard in &mut self.shards {
+            shard.staged.push(Item::Epoch { epoch });
+        }
+    }
+
     pub(super) fn begin(&mut self, arrival: Now) {
+        self.follow_epoch();
         self.chunk += 1;
         self.arrival = arrival;
         self.max_time_us = i64::MIN;
@@ -178,14 +199,25 @@ impl Work {
                 .ok_or_else(|| full(Reject::TooManyKeys, "field name", settings.field_names))?;
             self.values.push((id, value));
         }
-        self.max_time_us = self.max_time_us.max(time_us);
         if !settings.rules.keeps(event, time_us, now_us) {
+            self.max_time_us = self.max_time_us.max(time_us);
             self.tally.filtered += 1;
             return Ok(());
         }
-        let shard = source as usize % self.shards.len();
+        let wanted = self.sorter.sort(event, (source, kind), &self.dictionary, settings.keys, &self.counters);
+        if wanted == Wanted::NoRoom {
+            return Err(full(Reject::TooManyKeys, "group", settings.keys));
+        }
+        self.max_time_us = self.max_time_us.max(time_us);
+        if wanted == Wanted::No {
+            self.tally.filtered += 1;
+            return Ok(());
+        }
+        let shard = self.sorter.shard(event, source, kind, self.shards.len());
         let staged = &mut self.shards[shard].staged;
         staged.push(Item::Event { kind, source, time_us });
+        staged.extend(self.sorter.groups.iter().map(|&(slot, group)| Item::Group { slot, group }));
+        staged.extend(self.sorter.hashes.iter().map(|&(slot, hash)| Item::Distinct { slot, hash }));
         staged.extend(self.values.iter().map(|&(id, value)| Item::Field { id, value }));
         Ok(())
     }
@@ -231,8 +263,8 @@ impl Work {
 fn full(reason: Reject, what: &str, limit: usize) -> Rejection {
     let key = match what {
         "type" => "event_types",
-        "source" => "keys",
-        _ => "field_names",
+        "field name" => "field_names",
+        _ => "keys",
     };
     Rejection { reason, message: format!("a new {what} beyond the {limit} that limits.{key} allows") }
 }

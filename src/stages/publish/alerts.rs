@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use super::encode::{seconds, statistic, to_json};
+use super::encode::{group_map, seconds, statistic, to_json};
+use super::groups::Group;
 use crate::config::{Alert, Window};
 use crate::event::time::format_rfc3339_us;
-use crate::message::Partial;
 use crate::runtime::names::Dictionary;
+use crate::windowing::Closed;
 
 /// The alerts that a final result fires, as JSON.
 pub fn evaluate(
     rules: &[Alert],
     window: &Window,
-    partial: &Partial,
+    closed: &Closed,
+    group: &Group,
     names: &Dictionary,
     now_us: i64,
 ) -> Vec<Arc<str>> {
@@ -20,7 +22,7 @@ pub fn evaluate(
         .iter()
         .filter(|rule| rule.window == window.name)
         .filter_map(|rule| {
-            let field = partial.aggregate.field(names.fields.id(&rule.field)?)?;
+            let field = closed.aggregate.field(names.fields.id(&rule.field)?)?;
             let value = statistic(field, rule.statistic)?;
             let threshold = match (rule.above, rule.below) {
                 (Some(above), _) if value > above => above,
@@ -33,12 +35,13 @@ pub fn evaluate(
                 "level": rule.level,
                 "message": fill(&rule.message, value),
                 "window": window.name,
+                "group": group_map(group),
                 "field": rule.field,
                 "statistic": format!("{:?}", rule.statistic).to_lowercase(),
                 "value": value,
                 "threshold": threshold,
-                "window_start": seconds(partial.start_us),
-                "window_end": seconds(partial.end_us),
+                "window_start": seconds(closed.start_us),
+                "window_end": seconds(closed.end_us),
                 "time": format_rfc3339_us(now_us),
             });
             Some(to_json(&alert).into())

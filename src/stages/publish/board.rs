@@ -5,13 +5,16 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::message::DeadLetter;
+use super::groups::Group;
+use crate::message::{DeadLetter, LateEvent};
 use crate::telemetry::latency;
 
 /// Alerts kept.
 const ALERTS: usize = 1_000;
 /// Dead letters kept.
 const LETTERS: usize = 1_000;
+/// Late events kept.
+const LATE: usize = 1_000;
 
 /// A published result.
 #[derive(Clone, Debug)]
@@ -20,8 +23,41 @@ pub struct Kept {
     pub start_us: i64,
     /// End, microseconds since the epoch.
     pub end_us: i64,
+    /// Its group.
+    pub group: Group,
     /// The result as published.
     pub json: Arc<str>,
+}
+
+/// A late event, with the names behind its numbers.
+#[derive(Clone, Debug)]
+pub struct Late {
+    /// Times, and the windows that missed it.
+    pub event: LateEvent,
+    /// Its source.
+    pub source: Arc<str>,
+    /// Its type.
+    pub kind: Arc<str>,
+}
+
+/// Which results are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// At most so many, the newest.
+    pub limit: usize,
+    /// That ended after this, microseconds.
+    pub since_us: Option<i64>,
+    /// Whose group has these members with these values (`None`: absent).
+    pub group: Vec<(String, Option<String>)>,
+}
+
+impl Wanted {
+    fn wants(&self, kept: &Kept) -> bool {
+        self.since_us.is_none_or(|since_us| kept.end_us > since_us)
+            && self.group.iter().all(|(member, value)| {
+                kept.group.iter().any(|(m, v)| **m == **member && v.as_deref() == value.as_deref())
+            })
+    }
 }
 
 /// Figures over the last second or ten, sampled by the publish thread.
@@ -47,6 +83,7 @@ struct Inner {
     history_bytes: usize,
     alerts: VecDeque<Arc<str>>,
     letters: VecDeque<Arc<DeadLetter>>,
+    late: VecDeque<Arc<Late>>,
     rates: Rates,
 }
 
@@ -77,16 +114,29 @@ impl Board {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a result; the oldest of its window go when there are too many, the oldest of the
-    /// fullest window when they take too much memory.
-    pub fn keep(&self, window: usize, kept: Kept) {
+    /// Keeps a result in the place of those of its group with the bounds `replaced`. The oldest
+    /// of its window go when there are too many, the oldest of the fullest window when they
+    /// take too much memory.
+    pub fn keep(&self, window: usize, kept: Kept, replaced: &[(i64, i64)]) {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let Some(history) = inner.history.get_mut(window) else {
             return;
         };
+        for &(start_us, end_us) in replaced {
+            // In the order of their ends, so only those of the same end are looked at.
+            let from = history.partition_point(|old| old.end_us < end_us);
+            let same = history.range(from..).take_while(|old| old.end_us == end_us);
+            let place = same.enumerate().find(|(_, old)| old.start_us == start_us && old.group == kept.group);
+            if let Some((at, _)) = place
+                && let Some(gone) = history.remove(from + at)
+            {
+                inner.history_bytes -= gone.json.len();
+            }
+        }
         inner.history_bytes += kept.json.len();
-        history.push_back(kept);
+        let at = history.partition_point(|old| old.end_us <= kept.end_us);
+        history.insert(at, kept);
         if history.len() > self.results_per_window
             && let Some(gone) = history.pop_front()
         {
@@ -101,19 +151,14 @@ impl Board {
         }
     }
 
-    /// The newest `limit` results of a window that ended after `since_us`, oldest first.
-    pub fn results(&self, window: usize, limit: usize, since_us: Option<i64>) -> Vec<Arc<str>> {
+    /// The newest of the wanted results of a window, oldest first.
+    pub fn results(&self, window: usize, wanted: &Wanted) -> Vec<Arc<str>> {
         let inner = self.lock();
         let Some(history) = inner.history.get(window) else {
             return Vec::new();
         };
-        let mut newest: Vec<_> = history
-            .iter()
-            .rev()
-            .filter(|kept| since_us.is_none_or(|since| kept.end_us > since))
-            .take(limit)
-            .map(|kept| Arc::clone(&kept.json))
-            .collect();
+        let newest = history.iter().rev().filter(|kept| wanted.wants(kept)).take(wanted.limit);
+        let mut newest: Vec<_> = newest.map(|kept| Arc::clone(&kept.json)).collect();
         newest.reverse();
         newest
     }
@@ -136,6 +181,16 @@ impl Board {
     /// The newest `limit` dead letters, oldest first.
     pub fn letters(&self, limit: usize) -> Vec<Arc<DeadLetter>> {
         newest(&self.lock().letters, limit)
+    }
+
+    /// Keeps a late event.
+    pub fn late(&self, late: Late) {
+        push_bounded(&mut self.lock().late, Arc::new(late), LATE);
+    }
+
+    /// The newest `limit` late events, oldest first.
+    pub fn late_events(&self, limit: usize) -> Vec<Arc<Late>> {
+        newest(&self.lock().late, limit)
     }
 
     /// Replaces the sampled figures.
@@ -165,26 +220,53 @@ fn newest<T: Clone>(queue: &VecDeque<T>, limit: usize) -> Vec<T> {
 mod tests {
     use super::*;
 
-    fn kept(end_us: i64) -> Kept {
-        Kept { start_us: end_us - 10, end_us, json: format!("{end_us:04}").into() }
+    fn kept(end_us: i64, group: Option<&str>) -> Kept {
+        let group = group.map(|value| (Arc::from("by"), Some(Arc::from(value))));
+        let json = format!("{end_us:04}").into();
+        Kept { start_us: end_us - 10, end_us, group: group.into_iter().collect(), json }
+    }
+
+    fn texts(board: &Board, window: usize, wanted: Wanted) -> Vec<String> {
+        board.results(window, &wanted).iter().map(ToString::to_string).collect()
+    }
+
+    fn newest(limit: usize) -> Wanted {
+        Wanted { limit, ..Wanted::default() }
     }
 
     #[test]
     fn history_is_bounded_by_count_and_by_bytes() {
         let board = Board::new(2, 3, 16);
         for end in [10, 20, 30, 40] {
-            board.keep(0, kept(end));
+            board.keep(0, kept(end, None), &[]);
         }
-        let texts = |w, limit, since| -> Vec<String> {
-            let results = board.results(w, limit, since);
-            results.iter().map(ToString::to_string).collect()
+        assert_eq!(texts(&board, 0, newest(10)), ["0020", "0030", "0040"]);
+        assert_eq!(texts(&board, 0, newest(2)), ["0030", "0040"]);
+        assert_eq!(texts(&board, 0, Wanted { since_us: Some(30), ..newest(10) }), ["0040"]);
+        board.keep(1, kept(50, None), &[]);
+        board.keep(1, kept(60, None), &[]);
+        assert_eq!(texts(&board, 0, newest(10)), ["0030", "0040"], "16 bytes hold four results");
+        assert_eq!(texts(&board, 1, newest(10)), ["0050", "0060"]);
+    }
+
+    #[test]
+    fn a_revision_takes_the_place_of_what_it_replaces() {
+        let board = Board::new(1, 10, 1_000);
+        for (end, group) in [(10, "a"), (10, "b"), (20, "a")] {
+            board.keep(0, kept(end, Some(group)), &[]);
+        }
+        let revised = Kept { json: "b again".into(), ..kept(10, Some("b")) };
+        board.keep(0, revised, &[(0, 10)]);
+        assert_eq!(texts(&board, 0, newest(10)), ["0010", "b again", "0020"]);
+        let of = |value: Option<&str>| Wanted {
+            group: vec![("by".to_owned(), value.map(str::to_owned))],
+            ..newest(10)
         };
-        assert_eq!(texts(0, 10, None), ["0020", "0030", "0040"]);
-        assert_eq!(texts(0, 2, None), ["0030", "0040"]);
-        assert_eq!(texts(0, 10, Some(30)), ["0040"]);
-        board.keep(1, kept(50));
-        board.keep(1, kept(60));
-        assert_eq!(texts(0, 10, None), ["0030", "0040"], "16 bytes hold four results");
-        assert_eq!(texts(1, 10, None), ["0050", "0060"]);
+        assert_eq!(texts(&board, 0, of(Some("a"))), ["0010", "0020"]);
+        assert_eq!(texts(&board, 0, of(None)), [""; 0]);
+        // A session that has grown: [10, 20) becomes [10, 25).
+        let grown = Kept { end_us: 25, json: "grown".into(), ..kept(20, Some("a")) };
+        board.keep(0, grown, &[(10, 20)]);
+        assert_eq!(texts(&board, 0, of(Some("a"))), ["0010", "grown"]);
     }
 }

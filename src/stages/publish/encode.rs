@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::groups::Group;
 use crate::aggregate::{Aggregate, FieldStats};
 use crate::config::{Statistic, Window, WindowKind};
-use crate::message::Partial;
+use crate::event::Member;
 use crate::runtime::names::Dictionary;
+use crate::windowing::Closed;
 
 /// Sources named in a result.
 const TOP_SOURCES: usize = 10;
@@ -22,11 +24,23 @@ struct Body<'a> {
     #[serde(rename = "final")]
     is_final: bool,
     revision: u32,
-    group: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    partial: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    replaces: Vec<Bounds>,
+    group: BTreeMap<Arc<str>, Option<Arc<str>>>,
     event_count: u64,
     aggregates: BTreeMap<Arc<str>, Stats>,
     event_types: BTreeMap<Arc<str>, u64>,
     top_sources: Vec<Source>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distinct: Option<BTreeMap<String, u64>>,
+}
+
+#[derive(Serialize)]
+struct Bounds {
+    window_start: f64,
+    window_end: f64,
 }
 
 #[derive(Serialize)]
@@ -86,6 +100,8 @@ fn stats(field: &FieldStats) -> Stats {
 pub fn kind_name(window: &Window) -> &'static str {
     match window.kind {
         WindowKind::Tumbling { .. } => "tumbling",
+        WindowKind::Sliding { .. } => "sliding",
+        WindowKind::Session { .. } => "session",
     }
 }
 
@@ -109,21 +125,50 @@ fn top_sources(aggregate: &Aggregate, names: &Dictionary) -> Vec<Source> {
     top
 }
 
-/// One result.
-pub fn result(window: &Window, partial: &Partial, is_final: bool, names: &Dictionary) -> String {
-    let aggregate: &Aggregate = &partial.aggregate;
+/// A group as results show it.
+pub fn group_map(group: &Group) -> BTreeMap<Arc<str>, Option<Arc<str>>> {
+    group.iter().cloned().collect()
+}
+
+/// Distinct values of what the window asks for, 0 included.
+fn distinct(window: &Window, slots: &[Member], aggregate: &Aggregate) -> Option<BTreeMap<String, u64>> {
+    if window.distinct.is_empty() {
+        return None;
+    }
+    let count = |member: &Member| {
+        let slot = slots.iter().position(|known| known == member)?;
+        aggregate.distinct().find(|&(known, _)| usize::from(known) == slot).map(|(_, d)| d.count())
+    };
+    Some(window.distinct.iter().map(|member| (member.label(), count(member).unwrap_or(0))).collect())
+}
+
+/// One result. `slots` are the dimensions that are counted, by slot.
+pub fn result(
+    window: &Window,
+    closed: &Closed,
+    group: &Group,
+    is_final: bool,
+    slots: &[Member],
+    names: &Dictionary,
+) -> String {
+    let aggregate = &closed.aggregate;
+    let bounds =
+        |&(start, end): &(i64, i64)| Bounds { window_start: seconds(start), window_end: seconds(end) };
     let body = Body {
         window: &window.name,
         kind: kind_name(window),
-        window_start: seconds(partial.start_us),
-        window_end: seconds(partial.end_us),
+        window_start: seconds(closed.start_us),
+        window_end: seconds(closed.end_us),
         is_final,
-        revision: 0,
-        group: BTreeMap::new(),
+        revision: closed.revision,
+        partial: closed.partial,
+        replaces: closed.replaces.iter().map(bounds).collect(),
+        group: group_map(group),
         event_count: aggregate.event_count(),
         aggregates: aggregate.fields().map(|(id, field)| (names.fields.name(id), stats(field))).collect(),
         event_types: aggregate.types().map(|(id, count)| (names.types.name(u32::from(id)), count)).collect(),
         top_sources: top_sources(aggregate, names),
+        distinct: distinct(window, slots, aggregate),
     };
     to_json(&body)
 }

@@ -8,50 +8,59 @@
 pub mod alerts;
 pub mod board;
 pub mod encode;
+pub mod groups;
 pub mod stats;
 pub mod subscribers;
+mod sweep;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 
+use crate::aggregate::Top;
 use crate::config::Window;
-use crate::message::{DeadLetter, FrameKind, Partial, Report, Subscribe};
+use crate::message::{DeadLetter, FrameKind, LateEvent, Report, Subscribe};
+use crate::plan;
 use crate::runtime::cell::{Cell, Reader as SettingsReader};
 use crate::runtime::clock::Now;
 use crate::runtime::names::Dictionary;
 use crate::runtime::ring::{Rx, Tx};
 use crate::runtime::stage::{Progress, Stage};
-use crate::runtime::wake::INPUT;
+use crate::runtime::wake::{Bell, INPUT};
 use crate::stages::settings::Settings;
 use crate::telemetry::catalog::LATENCY_BOUNDS_S;
 use crate::telemetry::counters::Telemetry;
 use crate::telemetry::latency::{self, Recent};
-use board::{Board, Kept, Rates};
+use crate::windowing::Closed;
+use crate::windowing::merge::{Complete, Merger};
+use board::{Board, Kept, Late, Rates};
+use groups::Groups;
 use subscribers::Subscribers;
+use sweep::Sweep;
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// Messages of each ring a turn.
 const MESSAGES_PER_TURN: usize = 256;
+// A sweep counts on it that late events told before it are out of their ring.
+const _: () = assert!(plan::LATE <= MESSAGES_PER_TURN);
 /// Sources in `/api/stats`.
 const TOP_SOURCES: usize = 10;
 
 /// One window thread, seen from here.
 pub struct Shard {
     reports: Rx<Report>,
+    late: Rx<LateEvent>,
     histograms: Tx<Box<Histogram<u64>>>,
-    watermark_us: i64,
-    live: Option<Box<Partial>>,
-    top: Box<[(u32, u64)]>,
+    live: Option<Box<Closed>>,
+    top: Box<Top>,
 }
 
 impl Shard {
     /// A window thread that has reported nothing; `histograms` gives it the second of its two.
-    pub fn new(reports: Rx<Report>, mut histograms: Tx<Box<Histogram<u64>>>) -> Self {
+    pub fn new(reports: Rx<Report>, late: Rx<LateEvent>, mut histograms: Tx<Box<Histogram<u64>>>) -> Self {
         // A new ring has room for one.
         drop(histograms.push(Box::new(latency::histogram())));
-        Self { reports, histograms, watermark_us: i64::MIN, live: None, top: Box::default() }
+        Self { reports, late, histograms, live: None, top: Box::default() }
     }
 }
 
@@ -59,6 +68,14 @@ impl Shard {
 pub struct Options {
     /// The configured windows; the first is the unnamed SSE message and the live one.
     pub windows: Vec<Window>,
+    /// Their groups.
+    pub groups: Groups,
+    /// Puts the window threads' parts together.
+    pub merger: Merger,
+    /// The parse threads, to be woken for a sweep of names.
+    pub parsers: Vec<Arc<Bell>>,
+    /// Busiest sources of a window thread that are kept through a sweep of names.
+    pub most_top: usize,
     /// Alerts, replaced while running.
     pub settings: Arc<Cell<Settings>>,
     /// Names behind the numbers.
@@ -77,15 +94,15 @@ pub struct Publish {
     letters: Vec<Rx<DeadLetter>>,
     newcomers: Vec<Rx<Subscribe>>,
     windows: Vec<Window>,
+    groups: Groups,
+    most_top: usize,
+    sweep: Sweep,
     settings: SettingsReader<Settings>,
     dictionary: Arc<Dictionary>,
     board: Arc<Board>,
     telemetry: Arc<Telemetry>,
     subscribers: Subscribers,
-    /// Shares that have come, by (end, window, start).
-    pending: BTreeMap<(i64, usize, i64), Partial>,
-    /// Ends up to here (exclusive of later ones) have been published.
-    published_us: i64,
+    merger: Merger,
     recent: Recent,
     live_interval_ns: u64,
     next_live_ns: u64,
@@ -112,17 +129,19 @@ impl Publish {
         options: Options,
     ) -> Self {
         Self {
+            sweep: Sweep::new(shards.len(), options.parsers),
             shards,
             letters,
             newcomers,
             windows: options.windows,
+            groups: options.groups,
+            most_top: options.most_top,
             settings: SettingsReader::new(options.settings),
             dictionary: options.dictionary,
             board: options.board,
             subscribers: Subscribers::new(Arc::clone(&options.telemetry.publish)),
             telemetry: options.telemetry,
-            pending: BTreeMap::new(),
-            published_us: i64::MIN,
+            merger: options.merger,
             recent: Recent::new(),
             live_interval_ns: options.live_interval_ns,
             next_live_ns: 0,
@@ -136,25 +155,18 @@ impl Publish {
     /// Takes in what the window threads report; says whether there was anything.
     fn take_reports(&mut self) -> bool {
         let mut worked = false;
-        for shard in &mut self.shards {
+        for (at, shard) in self.shards.iter_mut().enumerate() {
             for _ in 0..MESSAGES_PER_TURN {
                 let Some(report) = shard.reports.pop() else {
                     break;
                 };
                 worked = true;
                 match report {
-                    Report::Closed(partial) => {
-                        let key = (partial.end_us, partial.window, partial.start_us);
-                        match self.pending.entry(key) {
-                            std::collections::btree_map::Entry::Vacant(place) => {
-                                place.insert(*partial);
-                            }
-                            std::collections::btree_map::Entry::Occupied(mut there) => {
-                                there.get_mut().aggregate.merge(&partial.aggregate);
-                            }
-                        }
+                    Report::Closed(part) => self.merger.add(at, *part),
+                    Report::Reached { watermark_us, arrival_ns } => {
+                        self.merger.reached(at, watermark_us, arrival_ns);
                     }
-                    Report::Watermark(watermark_us) => shard.watermark_us = watermark_us,
+                    Report::InUse { epoch, names } => self.sweep.answer(at, epoch, &names),
                     Report::Live(partial) => {
                         shard.live = Some(partial);
                         self.live_changed = true;
@@ -188,6 +200,21 @@ impl Publish {
         worked
     }
 
+    fn take_late(&mut self) -> bool {
+        let mut worked = false;
+        for shard in &mut self.shards {
+            for _ in 0..MESSAGES_PER_TURN {
+                let Some(event) = shard.late.pop() else { break };
+                let source = self.dictionary.sources.name(event.source);
+                let kind = self.dictionary.types.name(u32::from(event.kind));
+                self.board.late(Late { event, source, kind });
+                worked = true;
+            }
+            shard.late.release();
+        }
+        worked
+    }
+
     fn take_newcomers(&mut self) -> bool {
         let mut worked = false;
         for ring in &mut self.newcomers {
@@ -200,48 +227,49 @@ impl Publish {
         worked
     }
 
-    /// The watermark that every window thread has reached.
-    fn watermark_us(&self) -> i64 {
-        let all = self.shards.iter().map(|s| s.watermark_us);
-        all.min().unwrap_or(i64::MIN)
-    }
-
     /// Publishes what is complete; with `all`, also what is still open, as not final.
     fn publish_due(&mut self, now: Now, all: bool) {
-        let watermark_us = self.watermark_us();
-        if watermark_us <= self.published_us && !all {
-            return;
-        }
-        self.published_us = watermark_us;
-        while let Some(entry) = self.pending.first_entry() {
-            let is_final = entry.key().0 <= watermark_us;
-            if !is_final && !all {
-                break;
-            }
-            let partial = entry.remove();
-            self.publish_result(&partial, is_final, now);
+        while let Some(complete) = self.merger.next(all) {
+            self.publish_result(&complete, now);
         }
     }
 
-    fn publish_result(&mut self, partial: &Partial, is_final: bool, now: Now) {
-        let Some(window) = self.windows.get(partial.window) else {
+    fn publish_result(&mut self, complete: &Complete, now: Now) {
+        let closed = &complete.closed;
+        let Some(window) = self.windows.get(closed.window) else {
             debug_assert!(false, "a result of a window that is not configured");
             return;
         };
-        let json: Arc<str> = encode::result(window, partial, is_final, &self.dictionary).into();
-        self.telemetry.publish.results.add(1);
-        self.board.keep(
-            partial.window,
-            Kept { start_us: partial.start_us, end_us: partial.end_us, json: Arc::clone(&json) },
-        );
+        let group = self.groups.of(closed.window, closed.group, &self.dictionary);
+        let json: Arc<str> = encode::result(
+            window,
+            closed,
+            &group,
+            complete.is_final,
+            &self.groups.distinct,
+            &self.dictionary,
+        )
+        .into();
+        let counters = &self.telemetry.publish;
+        counters.results.add(1);
+        counters.revisions.add(u64::from(closed.revision > 0));
+        let kept = Kept {
+            start_us: closed.start_us,
+            end_us: closed.end_us,
+            group: group.clone(),
+            json: Arc::clone(&json),
+        };
+        let replaced = (closed.revision > 0).then_some((closed.start_us, closed.end_us));
+        let replaced: Vec<_> = replaced.into_iter().chain(closed.replaces.iter().copied()).collect();
+        self.board.keep(closed.window, kept, &replaced);
         let lasting = FrameKind::Lasting;
-        if partial.window == 0 && is_final {
+        if closed.window == 0 && complete.is_final && closed.revision == 0 {
             self.subscribers.send("", &json, lasting, now.mono_ns);
         }
         self.subscribers.send("window", &json, lasting, now.mono_ns);
-        if is_final {
+        if complete.is_final {
             let rules = &self.settings.value().alerts;
-            for alert in alerts::evaluate(rules, window, partial, &self.dictionary, now.wall_us) {
+            for alert in alerts::evaluate(rules, window, closed, &group, &self.dictionary, now.wall_us) {
                 self.telemetry.publish.alerts.add(1);
                 self.subscribers.send("alert", &alert, lasting, now.mono_ns);
                 self.board.alert(alert);
@@ -260,10 +288,10 @@ impl Publish {
         let Some(start_us) = parts().map(|p| p.start_us).max() else {
             return;
         };
-        if parts().any(|p| p.start_us == start_us && p.end_us <= self.published_us) {
+        if parts().any(|p| p.start_us == start_us && p.end_us <= self.merger.watermark_us()) {
             return; // Closed meanwhile: its final result is out.
         }
-        let mut live: Option<Partial> = None;
+        let mut live: Option<Closed> = None;
         for part in parts().filter(|p| p.start_us == start_us) {
             match &mut live {
                 Some(live) => live.aggregate.merge(&part.aggregate),
@@ -271,7 +299,14 @@ impl Publish {
             }
         }
         if let (Some(live), Some(window)) = (live, self.windows.first()) {
-            let json = encode::result(window, &live, false, &self.dictionary);
+            let json = encode::result(
+                window,
+                &live,
+                &groups::none(),
+                false,
+                &self.groups.distinct,
+                &self.dictionary,
+            );
             self.subscribers.send("live", &json, FrameKind::Passing, now.mono_ns);
         }
     }
@@ -279,6 +314,7 @@ impl Publish {
     /// Once a second: rates, latency, top sources, and the stats message.
     fn sample(&mut self, now: Now) {
         self.next_second_ns = now.mono_ns + SECOND_NS;
+        self.sweep.allow();
         let sample = Sample {
             mono_ns: now.mono_ns,
             received: self.telemetry.events().received,
@@ -311,11 +347,28 @@ impl Publish {
     }
 
     fn top_sources(&self) -> Vec<(Arc<str>, u64)> {
-        // A source belongs to one window thread, so the lists only need to be put together.
-        let mut all: Vec<_> = self.shards.iter().flat_map(|s| s.top.iter()).collect();
-        all.sort_by_key(|&&(id, count)| (std::cmp::Reverse(count), id));
-        all.truncate(TOP_SOURCES);
-        all.into_iter().map(|&(id, count)| (self.dictionary.sources.name(id), count)).collect()
+        let mut all = Top::default();
+        self.shards.iter().for_each(|shard| all.merge(&shard.top));
+        let top = all.top(TOP_SOURCES).into_iter();
+        top.map(|(id, count)| (self.dictionary.sources.name(id), count)).collect()
+    }
+
+    /// A sweep of names, step by step: begins one when it is worth it, ends it when all window
+    /// threads have answered.
+    fn sweep_names(&mut self) {
+        self.sweep.begin(&self.dictionary);
+        let Some((epoch, mut in_use)) = self.sweep.answered() else {
+            return;
+        };
+        self.merger.mark(&mut in_use);
+        for shard in &mut self.shards {
+            shard.top.shrink(self.most_top);
+            shard.top.ids().for_each(|id| in_use.sources.insert(id));
+            // The next one comes within a live interval.
+            shard.live = None;
+        }
+        let swept = self.dictionary.sweep(&in_use, epoch);
+        self.telemetry.publish.names_swept.add(swept as u64);
     }
 }
 
@@ -324,8 +377,9 @@ impl Stage for Publish {
         // Looked at before the rings are emptied, so that nothing can slip in between.
         let ended = self.shards.iter().all(|s| s.reports.ended()) && self.letters.iter().all(Rx::ended);
         self.settings.refresh();
-        let worked = self.take_reports() | self.take_letters() | self.take_newcomers();
+        let worked = self.take_reports() | self.take_letters() | self.take_late() | self.take_newcomers();
         self.publish_due(now, ended);
+        self.sweep_names();
         if self.live_changed && now.mono_ns >= self.next_live_ns {
             self.publish_live(now);
         }

@@ -1,0 +1,85 @@
+//! `[[alert]]`.
+
+use toml::de::DeValue;
+
+use super::file::Place;
+use super::tables::{Entry, entries};
+use super::{Alert, Config, Errors, Statistic};
+
+const ALERT_KEYS: &[&str] = &["name", "window", "field", "statistic", "above", "below", "level", "message"];
+const STATISTICS: &[(&str, Statistic)] = &[
+    ("count", Statistic::Count),
+    ("sum", Statistic::Sum),
+    ("min", Statistic::Min),
+    ("max", Statistic::Max),
+    ("avg", Statistic::Avg),
+    ("std", Statistic::Std),
+    ("p50", Statistic::P50),
+    ("p95", Statistic::P95),
+    ("p99", Statistic::P99),
+];
+
+/// `[[alert]]`: replaces all default alerts. Default alerts on a window that is not configured
+/// any more go without a word.
+pub(super) fn alerts(
+    config: &mut Config,
+    value: Option<&DeValue<'_>>,
+    place: &Place<'_>,
+    errors: &mut Errors,
+) {
+    let names: Vec<String> = config.windows.iter().map(|w| w.name.clone()).collect();
+    let Some(value) = value else {
+        config.alerts.retain(|alert| names.contains(&alert.window));
+        return;
+    };
+    config.alerts.clear();
+    entries(value, "alert", place, errors, |mut entry| {
+        if let Some(alert) = alert(&mut entry, &names) {
+            config.alerts.push(alert);
+        }
+    });
+}
+
+fn alert(entry: &mut Entry<'_, '_>, windows: &[String]) -> Option<Alert> {
+    entry.unknown_keys(ALERT_KEYS);
+    let name = entry.text("name", "a name")?;
+    let known = format!("the name of a window: {}", windows.join(", "));
+    let window = entry.text("window", &known)?;
+    if !windows.iter().any(|w| w == window) {
+        let value = entry.get("window")?;
+        entry.wrong("window", value, &known);
+        return None;
+    }
+    let field = entry.text("field", "the name of a numeric field")?;
+    const STATISTIC: &str = "one of count, sum, min, max, avg, std, p50, p95, p99";
+    let text = entry.text("statistic", STATISTIC)?;
+    let Some(&(_, statistic)) = STATISTICS.iter().find(|&&(name, _)| name == text) else {
+        let value = entry.get("statistic")?;
+        entry.wrong("statistic", value, STATISTIC);
+        return None;
+    };
+    let (above, below) = (entry.number("above"), entry.number("below"));
+    if above.is_some() == below.is_some() {
+        let position = entry.at;
+        entry.error(position, ": expected either above or below, a number");
+        return None;
+    }
+    const LEVEL: &str = "one of info, warning, critical";
+    let level = entry.text("level", LEVEL)?;
+    if !["info", "warning", "critical"].contains(&level) {
+        let value = entry.get("level")?;
+        entry.wrong("level", value, LEVEL);
+        return None;
+    }
+    let message = entry.text("message", "a text such as \"too high: {value:.1}\"")?;
+    Some(Alert {
+        name: name.to_owned(),
+        window: window.to_owned(),
+        field: field.to_owned(),
+        statistic,
+        above,
+        below,
+        level: level.to_owned(),
+        message: message.to_owned(),
+    })
+}

@@ -1,0 +1,57 @@
+//! One lane as a window thread sees it: its ring, and how far this thread is in it.
+
+use std::sync::Arc;
+
+use crate::message::Item;
+use crate::runtime::clock::Now;
+use crate::runtime::progress::LaneProgress;
+use crate::runtime::ring::Rx;
+use crate::runtime::wake::Bell;
+
+/// One lane's ring and where this thread stands in it.
+pub struct Lane {
+    /// Samples from the lane's parse thread.
+    pub items: Rx<Item>,
+    /// The lane's shared numbers.
+    pub progress: Arc<LaneProgress>,
+    /// The lane's ingest thread, which waits to acknowledge.
+    pub ingest: Arc<Bell>,
+    /// Arrival of the chunk at the head, once its beginning has been read.
+    pub(super) head: Option<Now>,
+    /// Chunks applied.
+    pub(super) taken: u64,
+    /// Arrival of the last chunk applied.
+    pub(super) last_ns: u64,
+    /// Chunks applied since the ingest thread was last told.
+    pub(super) dirty: bool,
+    /// The last sweep of names whose marker has come.
+    pub(super) epoch: u32,
+}
+
+impl Lane {
+    /// A lane from its beginning.
+    pub fn new(items: Rx<Item>, progress: Arc<LaneProgress>, ingest: Arc<Bell>) -> Self {
+        Self { items, progress, ingest, head: None, taken: 0, last_ns: 0, dirty: false, epoch: 0 }
+    }
+
+    /// Reads the beginning of the next chunk if it is there.
+    pub(super) fn read_head(&mut self) -> Option<Now> {
+        while self.head.is_none()
+            && let Some(&Item::Epoch { epoch }) = self.items.peek()
+        {
+            self.items.pop();
+            self.epoch = epoch;
+        }
+        // Both items of the beginning or neither: the ring may have had room for one only.
+        if self.head.is_none()
+            && self.items.len() >= 2
+            && let Some(&Item::Begin { arrival_ns }) = self.items.peek()
+        {
+            self.items.pop();
+            if let Some(Item::Wall { wall_us }) = self.items.pop() {
+                self.head = Some(Now { mono_ns: arrival_ns, wall_us });
+            }
+        }
+        self.head
+    }
+}

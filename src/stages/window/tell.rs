@@ -1,0 +1,113 @@
+//! What a window thread tells publish: results, how far it has come, the live window, latencies,
+//! the busiest sources, which names are in use.
+
+use super::{REPORT_EVERY_NS, Window};
+use crate::message::Report;
+use crate::runtime::clock::Now;
+
+impl Window {
+    fn report(&mut self, report: Report) {
+        if self.held.is_empty() {
+            if let Err(report) = self.reports.push(report) {
+                self.held.push_back(report);
+            }
+        } else {
+            self.held.push_back(report);
+        }
+    }
+
+    pub(super) fn flush_reports(&mut self) -> bool {
+        while let Some(report) = self.held.pop_front() {
+            if let Err(report) = self.reports.push(report) {
+                self.held.push_front(report);
+                break;
+            }
+        }
+        self.reports.flush();
+        self.held.is_empty()
+    }
+
+    /// Hands on what the engine has closed, and how far it has come behind it.
+    pub(super) fn hand_on(&mut self) {
+        let mut closed = std::mem::take(&mut self.closed);
+        for window in closed.drain(..) {
+            self.report(Report::Closed(Box::new(window)));
+        }
+        self.closed = closed;
+        let watermark_us = self.engine.watermark_us();
+        if (watermark_us != self.reported.0 || self.owes_arrival()) && !self.drained {
+            self.reported = (watermark_us, self.reached_ns);
+            self.counters.watermark_us.set(watermark_us as u64);
+            self.report(Report::Reached { watermark_us, arrival_ns: self.reached_ns });
+        }
+        self.answer_sweep();
+        self.counters.open_windows.set(self.engine.open_windows() as u64);
+    }
+
+    /// Publish is to hear that the last chunk has been worked through, but not at every look
+    /// of an idle thread at its clock.
+    fn owes_arrival(&self) -> bool {
+        self.reached_ns > self.reported.1 && self.awaits_arrival()
+    }
+
+    /// Publish does not know yet that the last chunk has been worked through.
+    pub(super) fn awaits_arrival(&self) -> bool {
+        let last_ns = self.lanes.iter().map(|lane| lane.last_ns).max();
+        self.revises && last_ns.is_some_and(|last_ns| last_ns > 0 && self.reported.1 <= last_ns)
+    }
+
+    /// Once the markers of all lanes have come, no number from before the sweep can: says which
+    /// ones the windows refer to.
+    fn answer_sweep(&mut self) {
+        let lanes = self.lanes.iter().filter(|lane| !lane.items.ended());
+        let epoch = lanes.map(|lane| lane.epoch).min().unwrap_or(self.epoch);
+        if epoch > self.epoch {
+            self.epoch = epoch;
+            let names = Box::new(self.engine.in_use(self.group_tables, self.most_top));
+            self.report(Report::InUse { epoch, names });
+        }
+    }
+
+    pub(super) fn record_latency(&mut self, now: Now) {
+        if let Some(histogram) = self.recording.as_mut() {
+            for (arrival_ns, events) in self.applied.drain(..) {
+                if events > 0 {
+                    let took_ns = now.mono_ns.saturating_sub(arrival_ns);
+                    histogram.saturating_record_n(took_ns, events);
+                }
+            }
+        } else {
+            // Publish has both histograms: it is a second behind. Keep what is due, bounded.
+            self.recording = self.histograms.pop();
+            if self.applied.len() > 65_536 {
+                self.applied.clear();
+            }
+        }
+    }
+
+    pub(super) fn periodic(&mut self, now: Now) {
+        if self.changed_live && now.mono_ns >= self.next_live_ns {
+            self.next_live_ns = now.mono_ns + self.live_interval_ns;
+            self.changed_live = false;
+            if let Some(window) = self.engine.newest(0) {
+                self.report(Report::Live(Box::new(window)));
+            }
+        }
+        if self.changed_second && now.mono_ns >= self.next_report_ns {
+            self.next_report_ns = now.mono_ns + REPORT_EVERY_NS;
+            self.changed_second = false;
+            self.send_second();
+        }
+    }
+
+    /// The second's latencies and the busiest sources.
+    pub(super) fn send_second(&mut self) {
+        self.report(Report::Top(Box::new(self.engine.top().clone())));
+        if self.recording.as_ref().is_some_and(|h| !h.is_empty())
+            && let Some(full) = self.recording.take()
+        {
+            self.report(Report::Latency(full));
+            self.recording = self.histograms.pop();
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The shards' parts of results, put together: each result comes out once, complete, and in an
+//! order that is the same for every number of shards.
+//!
+//! # Order
+//!
+//! A result that is due when the watermark reaches its end stands at that end. One that late
+//! events have revised stands behind everything that was due by the watermark they were judged
+//! by, and before everything that is due later; several of them by arrival. A due result comes
+//! out when every shard's watermark has reached it, a revision when every shard has worked past
+//! the arrival behind it. Events of one arrival may be spread over the shards, which is why the
+//! revisions they cause wait for each other and are one.
+//!
+//! # Revisions
+//!
+//! A shard hands out what it knows of a window as a whole, never a difference. So the newest part
+//! of each shard is kept as long as a late event may still change one of them; sessions, which
+//! live in one shard as a whole, number their revisions themselves.
+
+use std::collections::BTreeMap;
+
+use super::ids::InUse;
+use super::{Closed, Kind, Layout, Trigger};
+use crate::aggregate::Aggregate;
+
+/// A result as it goes out.
+#[derive(Clone, Debug)]
+pub struct Complete {
+    /// All shards' parts together; `revision` counts.
+    pub closed: Closed,
+    /// Every shard's watermark has reached its end.
+    pub is_final: bool,
+}
+
+/// Where a result stands: watermark, arrival of a revision; then its end, window, start, group.
+type Place = (i64, Option<u64>, i64, usize, i64, u32);
+/// What results of one window and group have in common through their revisions.
+type Name = (usize, i64, u32);
+
+/// Parts of one result.
+type Parts = Vec<(usize, Closed)>;
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// The newest part of each shard; empty with one shard, whose parts are whole.
+    parts: Vec<(usize, Aggregate)>,
+    /// How often it has come out.
+    published: u32,
+}
+
+/// Puts parts together.
+#[derive(Debug)]
+pub struct Merger {
+    layout: Layout,
+    /// By shard: its watermark, and the arrival before which it has applied and told all.
+    shards: Vec<(i64, u64)>,
+    pending: BTreeMap<Place, Parts>,
+    /// Published windows that may still be revised, by the moment from which they may not.
+    kept: BTreeMap<(i64, Name), Kept>,
+}
+
+impl Merger {
+    /// A merger for `shards` engines of the same `layout`.
+    pub fn new(layout: Layout, shards: usize) -> Self {
+        Self { layout, shards: vec![(i64::MIN, 0); shards], pending: BTreeMap::new(), kept: BTreeMap::new() }
+    }
+
+    /// A shard's part of a result.
+    pub fn add(&mut self, shard: usize, part: Closed) {
+        let (watermark_us, arrival_ns) = match part.trigger {
+            Trigger::Due => (part.end_us, None),
+            Trigger::Late { arrival_ns, watermark_us } => (watermark_us, Some(arrival_ns)),
+        };
+        let place = (watermark_us, arrival_ns, part.end_us, part.window, part.start_us, part.group);
+        let parts = self.pending.entry(place).or_default();
+        match parts.iter_mut().find(|(of, _)| *of == shard) {
+            // Two chunks of one arrival: the later part has everything.
+            Some((_, old)) => *old = part,
+            None => parts.push((shard, part)),
+        }
+    }
+
+    /// A shard has told everything up to this watermark and from arrivals before this one.
+    pub fn reached(&mut self, shard: usize, watermark_us: i64, arrival_ns: u64) {
+        self.shards[shard] = (watermark_us, arrival_ns);
+        if !self.kept.is_empty() {
+            let watermark_us = self.watermark_us();
+            while let Some(entry) = self.kept.first_entry()
+                && entry.key().0 <= watermark_us
+                // What is still to come out counts on it.
+                && self.pending.keys().next().is_none_or(|place| place.0 > entry.key().0)
+            {
+                entry.remove();
+            }
+        }
+    }
+
+    /// The watermark that every shard has reached.
+    pub fn watermark_us(&self) -> i64 {
+        self.shards.iter().map(|s| s.0).min().unwrap_or(i64::MIN)
+    }
+
+    /// The next result that is complete; with `all`, also what is not, as not final.
+    pub fn next(&mut self, all: bool) -> Option<Complete> {
+        let watermark_us = self.watermark_us();
+        let entry = self.pending.first_entry()?;
+        let &(due_us, arrival_ns, ..) = entry.key();
+        let ready = match arrival_ns {
+            None => due_us <= watermark_us,
+            Some(arrival_ns) => self.shards.iter().all(|s| s.1 > arrival_ns),
+        };
+        if !ready && !all {
+            return None;
+        }
+        let mut parts = entry.remove();
+        // Whichever came first: sums depend on the order in their last bits.
+        parts.sort_by_key(|&(shard, _)| shard);
+        let is_final = parts[0].1.end_us <= watermark_us;
+        let mut closed = self.put_together(parts);
+        // More might have come.
+        closed.partial |= !is_final;
+        Some(Complete { closed, is_final })
+    }
+
+    fn put_together(&mut self, parts: Parts) -> Closed {
+        let single = self.shards.len() == 1;
+        let head = &parts[0].1;
+        let spec = &self.layout.windows[head.window];
+        let revisable = spec.lateness_us > 0 && matches!(spec.kind, Kind::Aligned { .. });
+        if !revisable {
+            return merge(parts);
+        }
+        let deadline_us = head.end_us.saturating_add(spec.lateness_us);
+        let kept = self.kept.entry((deadline_us, (head.window, head.start_us, head.group))).or_default();
+        let revision = kept.published;
+        kept.published += 1;
+        if single {
+            return Closed { revision, ..merge(parts) };
+        }
+        let header = Closed { aggregate: Aggregate::default(), ..head.clone() };
+        for (shard, part) in parts {
+            match kept.parts.iter_mut().find(|(of, _)| *of == shard) {
+                Some((_, old)) => *old = part.aggregate,
+                None => kept.parts.push((shard, part.aggregate)),
+            }
+        }
+        kept.parts.sort_by_key(|&(shard, _)| shard);
+        let mut aggregate = Aggregate::default();
+        kept.parts.iter().for_each(|(_, part)| aggregate.merge(part));
+        Closed { revision, aggregate, ..header }
+    }
+
+    /// Adds the names that parts refer to.
+    pub fn mark(&self, in_use: &mut InUse) {
+        let families = &self.layout.families;
+        let names = |window: usize| families[self.layout.windows[window].family].names();
+        for (_, part) in self.pending.values().flatten() {
+            in_use.group(names(part.window), part.group);
+            in_use.aggregate(&part.aggregate);
+        }
+        for (&(_, (window, _, group)), kept) in &self.kept {
+            in_use.group(names(window), group);
+            kept.parts.iter().for_each(|(_, part)| in_use.aggregate(part));
+        }
+    }
+}
+
+fn merge(parts: Parts) -> Closed {
+    let mut parts = parts.into_iter().map(|(_, part)| part);
+    let Some(mut first) = parts.next() else {
+        unreachable!("a result without parts");
+    };
+    for part in parts {
+        first.aggregate.merge(&part.aggregate);
+        first.partial |= part.partial;
+    }
+    first
+}

@@ -1,0 +1,178 @@
+//! The daemon's own stages, parse to publish, in one thread on a virtual clock: JSON lines in,
+//! results out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flumen::config::{Config, Window, WindowKind};
+use flumen::message::{Chunk, ConnId};
+use flumen::pipeline::{Core, LaneEnds};
+use flumen::plan::{Machine, Plan};
+use flumen::runtime::clock::Now;
+use flumen::runtime::inline::Inline;
+use flumen::runtime::stage::Stage;
+use flumen::runtime::wake::Bell;
+use flumen::stages::publish::board::{Board, Late, Wanted};
+use flumen::telemetry::counters::{Events, Telemetry};
+use serde_json::Value;
+
+/// 2025-11-23T09:08:00Z, on a minute.
+pub const START_S: i64 = 1_763_888_880;
+
+pub fn tumbling(name: &str, seconds: u64) -> Window {
+    Window::new(name, WindowKind::Tumbling { size: Duration::from_secs(seconds) })
+}
+
+pub struct Daemon {
+    machine: Inline,
+    lanes: Vec<LaneEnds>,
+    sent: Vec<u64>,
+    telemetry: Arc<Telemetry>,
+    board: Arc<Board>,
+    windows: Vec<Window>,
+    /// Stages that do not move: `0..lanes` are the parse threads.
+    pub stalled: Vec<usize>,
+}
+
+impl Daemon {
+    /// A daemon that starts `after_s` seconds after [`START_S`].
+    pub fn start(windows: Vec<Window>, lanes: usize, after_s: f64) -> Self {
+        let mut config = Config { windows, ..Config::default() };
+        config.threads.ingest = lanes;
+        config.threads.window = 2;
+        let plan = Plan::new(&config, &Machine { cores: vec![] });
+        let start = Now { mono_ns: 1, wall_us: START_S * 1_000_000 + (after_s * 1e6) as i64 };
+        let bells = (0..lanes).map(|_| Arc::new(Bell::park())).collect();
+        let core = Core::new(&config, &plan, bells, start);
+        let mut stages: Vec<Box<dyn Stage>> = Vec::new();
+        core.parses.into_iter().for_each(|stage| stages.push(Box::new(stage)));
+        core.windows.into_iter().for_each(|stage| stages.push(Box::new(stage)));
+        stages.push(Box::new(core.publish));
+        let mut daemon = Self {
+            machine: Inline::new(stages, start),
+            sent: vec![0; lanes],
+            lanes: core.lanes,
+            telemetry: core.telemetry,
+            board: core.board,
+            windows: config.windows,
+            stalled: Vec::new(),
+        };
+        for (lane, ends) in daemon.lanes.iter_mut().enumerate() {
+            ends.chunks.push(Chunk::Open { conn: conn(lane), ack: false }).unwrap();
+        }
+        daemon
+    }
+
+    /// Seconds since [`START_S`].
+    pub fn wall_s(&self) -> f64 {
+        (self.machine.now().wall_us - START_S * 1_000_000) as f64 / 1e6
+    }
+
+    /// Lets time pass and everybody work.
+    pub fn pass(&mut self, seconds: f64) {
+        self.machine.pass((seconds * 1e9) as u64);
+        self.settle();
+    }
+
+    pub fn settle(&mut self) {
+        loop {
+            let mut worked = false;
+            for stage in 0..self.machine.len() {
+                if !self.stalled.contains(&stage) {
+                    worked |= self.machine.turn(stage);
+                }
+            }
+            if !worked {
+                return;
+            }
+        }
+    }
+
+    /// A message on a lane's connection, as text.
+    pub fn send(&mut self, lane: usize, message: &str) {
+        self.send_bytes(lane, 0x81, message.as_bytes());
+    }
+
+    /// A message of that opcode byte.
+    pub fn send_bytes(&mut self, lane: usize, opcode: u8, payload: &[u8]) {
+        self.machine.pass(1_000_000);
+        let mut bytes = vec![opcode];
+        match payload.len() {
+            len @ 0..126 => bytes.push(0x80 | len as u8),
+            len => {
+                bytes.push(0x80 | 126);
+                bytes.extend_from_slice(&(len as u16).to_be_bytes());
+            }
+        }
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(payload);
+        let now = self.machine.now();
+        let ends = &mut self.lanes[lane];
+        ends.progress.begin_turn(now.mono_ns);
+        self.sent[lane] += 1;
+        ends.progress.set_sent(self.sent[lane]);
+        let (len, buffer) = (bytes.len(), bytes.into());
+        ends.chunks.push(Chunk::Data { conn: conn(lane), buffer, len, arrival: now }).unwrap();
+        ends.progress.end_turn();
+        self.settle();
+        while self.lanes[lane].buffers.pop().is_some() {}
+    }
+
+    /// One event of `source` at `time_s` seconds after [`START_S`].
+    pub fn event(&mut self, lane: usize, source: &str, time_s: f64, value: f64) {
+        let time = START_S as f64 + time_s;
+        self.send(
+            lane,
+            &format!(
+                r#"{{"source":"{source}","type":"t","timestamp":{time:.6},"data":{{"value":{value}}}}}"#
+            ),
+        );
+    }
+
+    pub fn results(&self, window: &str) -> Vec<Value> {
+        let at = self.windows.iter().position(|w| w.name == window).unwrap();
+        let all = self.board.results(at, &Wanted { limit: usize::MAX, ..Wanted::default() });
+        all.iter().map(|json| serde_json::from_str(json).unwrap()).collect()
+    }
+
+    /// Start (seconds after [`START_S`]) and number of events of a window's results.
+    pub fn counts(&self, window: &str) -> Vec<(i64, u64)> {
+        let results = self.results(window);
+        let start = |r: &Value| r["window_start"].as_f64().unwrap() as i64 - START_S;
+        results.iter().map(|r| (start(r), r["event_count"].as_u64().unwrap())).collect()
+    }
+
+    pub fn events(&self) -> Events {
+        self.telemetry.events()
+    }
+
+    pub fn missed(&self, window: usize) -> u64 {
+        self.telemetry.missed(window)
+    }
+
+    pub fn late_events(&self) -> Vec<Arc<Late>> {
+        self.board.late_events(100)
+    }
+
+    /// The input ends; everything comes out.
+    pub fn drain(mut self) -> Drained {
+        self.lanes.clear();
+        self.settle();
+        assert!(self.machine.is_done());
+        Drained(self)
+    }
+}
+
+/// A daemon that has ended.
+pub struct Drained(Daemon);
+
+impl std::ops::Deref for Drained {
+    type Target = Daemon;
+    fn deref(&self) -> &Daemon {
+        &self.0
+    }
+}
+
+fn conn(lane: usize) -> ConnId {
+    ConnId { slot: lane as u32, generation: 0 }
+}

@@ -1,0 +1,153 @@
+//! The pure windowing, several shards of it and the merger, driven like the daemon drives it:
+//! arrivals in order, every shard hears of each, an event belongs to one shard.
+
+use flumen::aggregate::Projection;
+use flumen::runtime::clock::Now;
+use flumen::windowing::engine::{Applied, Engine};
+use flumen::windowing::merge::{Complete, Merger};
+use flumen::windowing::watermark::Watermark;
+use flumen::windowing::{Family, Kind, Layout, Sample, Spec};
+
+/// Time in the tests is in whole units; a unit is a microsecond to the engine.
+pub const NS_PER_UNIT: u64 = 1_000;
+
+/// An event as the tests write it.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub time: i64,
+    pub source: u32,
+    pub kind: u16,
+    /// Group for families with a slot; `None`: the event is not theirs.
+    pub group: Option<u32>,
+    pub distinct: Option<u64>,
+    pub value: f64,
+}
+
+impl Event {
+    pub fn at(time: i64, value: f64) -> Self {
+        Self { time, source: 0, kind: 0, group: None, distinct: None, value }
+    }
+}
+
+pub fn tumbling(size: i64) -> Kind {
+    sliding(size, size)
+}
+
+pub fn sliding(size_us: i64, slide_us: i64) -> Kind {
+    Kind::Aligned { size_us, slide_us }
+}
+
+pub fn session(gap_us: i64) -> Kind {
+    Kind::Session { gap_us }
+}
+
+/// A layout of windows with their lateness, each in the family of that index.
+pub fn layout(families: &[Family], windows: &[(Kind, usize, i64)]) -> Layout {
+    let spec = |&(kind, family, lateness_us): &(Kind, usize, i64)| Spec {
+        kind,
+        family,
+        lateness_us,
+        show: Projection::new(None, vec![0]),
+    };
+    Layout { families: families.to_vec(), windows: windows.iter().map(spec).collect(), started_us: None }
+}
+
+pub struct Rig {
+    pub shards: Vec<Engine>,
+    pub merger: Merger,
+    pub results: Vec<Complete>,
+    /// Of the last event.
+    pub applied: bool,
+    pub applied_events: u64,
+    pub late_events: u64,
+    /// Windows that events came too late for, with the value of each.
+    pub missed: Vec<(usize, f64)>,
+}
+
+impl Rig {
+    pub fn new(layout: &Layout, delay: i64, idle_timeout: i64, shards: usize) -> Self {
+        let engine = || Engine::new(layout.clone(), Watermark::new(delay, idle_timeout));
+        Self {
+            shards: (0..shards).map(|_| engine()).collect(),
+            merger: Merger::new(layout.clone(), shards),
+            results: Vec::new(),
+            applied: false,
+            applied_events: 0,
+            late_events: 0,
+            missed: Vec::new(),
+        }
+    }
+
+    /// The moment whose wall clock reads `wall` and whose monotonic clock reads `mono`.
+    pub fn moment(mono: i64, wall: i64) -> Now {
+        Now { mono_ns: mono as u64 * NS_PER_UNIT, wall_us: wall }
+    }
+
+    /// Events that arrive together; `shard` says which shard owns each.
+    pub fn arrive(&mut self, now: Now, events: &[Event], shard: impl Fn(&Event) -> usize) {
+        let largest = events.iter().map(|e| e.time).max().unwrap_or(i64::MIN);
+        self.events(now, events, shard, largest);
+    }
+
+    fn events(&mut self, now: Now, events: &[Event], shard: impl Fn(&Event) -> usize, largest: i64) {
+        let mut out = Vec::new();
+        for (at, engine) in self.shards.iter_mut().enumerate() {
+            engine.begin(now, &mut out);
+            out.drain(..).for_each(|part| self.merger.add(at, part));
+        }
+        let mut sample = Sample::default();
+        for event in events {
+            sample.begin(event.time, event.source, event.kind);
+            sample.fields.push((0, event.value));
+            sample.groups.extend(event.group.map(|group| (0, group)));
+            sample.distinct.extend(event.distinct.map(|hash| (0, hash)));
+            let engine = &mut self.shards[shard(event)];
+            self.applied = engine.event(&sample) == Applied::InTime;
+            self.applied_events += u64::from(self.applied);
+            self.late_events += u64::from(!self.applied);
+            self.missed.extend(engine.missed().iter().map(|window| (window, event.value)));
+        }
+        for (at, engine) in self.shards.iter_mut().enumerate() {
+            engine.mark(largest, &mut out);
+            out.drain(..).for_each(|part| self.merger.add(at, part));
+        }
+        self.tell(now.mono_ns);
+    }
+
+    /// One event that does not move the watermark.
+    pub fn arrive_without_mark(&mut self, now: Now, event: &Event, shard: usize) {
+        self.events(now, std::slice::from_ref(event), |_| shard, i64::MIN);
+    }
+
+    /// Time passes without an event.
+    pub fn pass(&mut self, now: Now) {
+        let mut out = Vec::new();
+        for (at, engine) in self.shards.iter_mut().enumerate() {
+            engine.advance(now, &mut out);
+            out.drain(..).for_each(|part| self.merger.add(at, part));
+        }
+        self.tell(now.mono_ns);
+    }
+
+    /// The input ends.
+    pub fn drain(&mut self) {
+        self.tell(u64::MAX);
+        let mut out = Vec::new();
+        for (at, engine) in self.shards.iter_mut().enumerate() {
+            engine.drain(&mut out);
+            out.drain(..).for_each(|part| self.merger.add(at, part));
+        }
+        while let Some(complete) = self.merger.next(true) {
+            self.results.push(complete);
+        }
+    }
+
+    fn tell(&mut self, arrival_ns: u64) {
+        for (at, engine) in self.shards.iter().enumerate() {
+            self.merger.reached(at, engine.watermark_us(), arrival_ns);
+        }
+        while let Some(complete) = self.merger.next(false) {
+            self.results.push(complete);
+        }
+    }
+}
