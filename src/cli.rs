@@ -180,6 +180,9 @@ fn load_config(args: &ConfigArgs) -> Result<Config, Failure> {
 fn serve(args: &ServeArgs) -> Result<u8, Failure> {
     let config = load_config(&args.config)?;
     let plan = Plan::new(&config, &Machine::detect());
+    for note in &plan.notes {
+        eprintln!("flumen: note: {note}");
+    }
     let mut supervisor = Supervisor::new()?;
     let reload = || load_config(&args.config).map_err(|failure| failure.message);
     let code = supervise::run(&mut supervisor, &config, &plan, reload, |running| {

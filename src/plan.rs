@@ -5,7 +5,9 @@ pub mod windows;
 
 use std::fmt;
 
-use crate::config::{Config, Idle};
+use crate::config::{Config, Idle, Window};
+use windows::{Route, WindowPlan};
+
 use crate::message::{BUFFER_BYTES, Chunk, DeadLetter, Item, LateEvent, Reply, Report};
 
 /// Chunks between ingest and parse: 128 full reads are 8 MiB, some 30,000 events.
@@ -43,7 +45,7 @@ impl Machine {
 }
 
 /// What will run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Cores of the ingest threads, one a lane; `None`: not pinned.
     pub ingest: Vec<Option<usize>>,
@@ -57,6 +59,10 @@ pub struct Plan {
     pub buffers_per_lane: usize,
     /// Whether idle threads poll instead of sleeping.
     pub spin: bool,
+    /// The windows.
+    pub windows: Vec<Window>,
+    /// What may surprise, in words.
+    pub notes: Vec<String>,
     /// The terms of the memory that rings, pools and history may take, bytes.
     pub memory: Vec<(&'static str, usize)>,
 }
@@ -87,6 +93,8 @@ impl Plan {
             publish: None,
             buffers_per_lane: CHUNKS + 16,
             spin: config.threads.idle == Idle::Spin,
+            windows: config.windows.clone(),
+            notes: Vec::new(),
             memory: Vec::new(),
         };
         if n <= 2 {
@@ -113,6 +121,12 @@ impl Plan {
             plan.publish = place(0);
         }
         plan.memory = plan.memory_terms(config);
+        if shards > 1 && WindowPlan::new(&config.windows).route == Route::First {
+            plan.notes.push(String::from(
+                "the session windows have no member of group_by in common, so that all events go to window-0; \
+                 threads.window = 1 would save the other window threads",
+            ));
+        }
         plan
     }
 
@@ -158,7 +172,15 @@ impl fmt::Display for Plan {
         for (what, bytes) in &self.memory {
             writeln!(f, "  {:>9} KiB  {what}", bytes / 1024)?;
         }
-        write!(f, "  {:>9} KiB  in all", self.memory_bytes() / 1024)
+        writeln!(f, "  {:>9} KiB  in all", self.memory_bytes() / 1024)?;
+        write!(f, "windows:")?;
+        for window in &self.windows {
+            write!(f, "\n  {window}")?;
+        }
+        for note in &self.notes {
+            write!(f, "\nnote: {note}")?;
+        }
+        Ok(())
     }
 }
 
@@ -186,6 +208,18 @@ mod tests {
         used.sort();
         used.dedup();
         assert_eq!(used.len(), 10);
+    }
+
+    #[test]
+    fn sessions_without_a_common_member_are_noted() {
+        let mut config = Config::default();
+        config.threads.window = 2;
+        let notes = |config: &Config| Plan::new(config, &Machine { cores: vec![0] }).notes.len();
+        assert_eq!(notes(&config), 0);
+        config.windows[3].group_by.clear();
+        assert_eq!(notes(&config), 1);
+        config.threads.window = 1;
+        assert_eq!(notes(&config), 0);
     }
 
     #[test]

@@ -232,20 +232,23 @@ function drawWindow(window) {
     byId('closed').append(body);
   }
   const by = window.group_by?.length > 0 ? `by ${window.group_by.join(', ')}` : '';
-  const about = [window.kind, span(window.size_seconds), by].filter(Boolean).join(', ');
+  const every = window.slide_seconds && `every ${span(window.slide_seconds)}`;
+  const gap = window.gap_seconds && `gap ${span(window.gap_seconds)}`;
+  const where = window.where && `where ${window.where}`;
+  const about = [window.kind, span(window.size_seconds), every, gap, by, where].filter(Boolean).join(', ');
   write(body.rows[0].cells[0], `${window.name} (${about})`);
   fill(body, (state.results.get(window.name) || []).map(resultCells), 1);
 }
 
 function resultCells(result) {
   const stats = result.aggregates[state.field];
-  const notes = [group(result), result.revision > 0 && `revision ${result.revision}`, !result.final && 'partial'];
+  const notes = [group(result), result.revision > 0 && `revision ${result.revision}`, (result.partial || !result.final) && 'partial'];
   const when = [range(result), ...notes.filter(Boolean)].join(', ');
   const figures = ['avg', 'min', 'max', 'p95'].map((name) => measure(stats?.[name]));
   return [when, count(result.event_count), count(stats?.count), ...figures];
 }
 
-const group = (result) => Object.entries(result.group || {}).map(([key, value]) => `${key} ${value}`).join(', ');
+const group = (result) => Object.entries(result.group || {}).map(([key, value]) => `${key} ${value ?? '(none)'}`).join(', ');
 
 // ---- What changed, drawn once a frame -----------------------------------------------------
 
@@ -282,6 +285,11 @@ function remember(results, result) {
   const old = list.findIndex((other) => key(other) === key(result));
   if (old >= 0 && list[old].revision > result.revision) return;
   if (old >= 0) list.splice(old, 1);
+  // A session that late events have made longer names the results it takes the place of.
+  for (const gone of result.replaces || []) {
+    const at = list.findIndex((other) => key(other) === key({ ...gone, group: result.group }));
+    if (at >= 0) list.splice(at, 1);
+  }
   list.push(result);
   list.sort((a, b) => b.window_end - a.window_end || b.window_start - a.window_start || (key(a) < key(b) ? -1 : 1));
   results.set(result.window, list.slice(0, WINDOWS_KEPT));

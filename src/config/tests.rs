@@ -156,6 +156,12 @@ fn windows_with_everything() {
     assert_eq!(w.filter, Some(Filter::parse("type == 'a' and value > 1").unwrap()));
     assert_eq!(w.fields, Some(vec!["value".to_owned(), "a.b".to_owned()]));
     assert_eq!(w.distinct, [Member::Data("user_id".to_owned())]);
+    assert_eq!(
+        w.to_string(),
+        "w: sliding 10s every 3s by source, user_id, metadata.rack where type == 'a' and value > 1; \
+         fields value, a.b; distinct user_id; allowed lateness 1m"
+    );
+    assert_eq!(s.to_string(), "s: session with gap 250ms; fields none");
     assert_eq!(s.kind, WindowKind::Session { gap: Duration::from_millis(250) });
     assert_eq!((s.fields.as_deref(), s.allowed_lateness), (Some(&[][..]), Duration::ZERO));
 }

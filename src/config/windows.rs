@@ -1,11 +1,13 @@
 //! `[[window]]`.
 
+use std::fmt;
 use std::time::Duration;
 
 use toml::de::DeValue;
 
 use super::file::Place;
 use super::tables::{Entry, entries};
+use super::units::format_duration;
 use super::{Config, Errors, Window, WindowKind};
 use crate::event::Member;
 use crate::event::filter::Filter;
@@ -78,6 +80,38 @@ const MAX_DISTINCT: usize = 16;
 const KEYS: &[&str] =
     &["name", "kind", "size", "slide", "gap", "group_by", "allowed_lateness", "where", "fields", "distinct"];
 const DURATION: &str = "a duration of whole milliseconds, at most 7d, such as \"10s\"";
+
+/// As `flumen check` shows it.
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = format_duration;
+        write!(f, "{}: ", self.name)?;
+        match self.kind {
+            WindowKind::Tumbling { size } => write!(f, "tumbling {}", time(size))?,
+            WindowKind::Sliding { size, slide } => {
+                write!(f, "sliding {} every {}", time(size), time(slide))?;
+            }
+            WindowKind::Session { gap } => write!(f, "session with gap {}", time(gap))?,
+        }
+        let list = |members: &[Member]| members.iter().map(Member::label).collect::<Vec<_>>().join(", ");
+        if !self.group_by.is_empty() {
+            write!(f, " by {}", list(&self.group_by))?;
+        }
+        if let Some(filter) = &self.filter {
+            write!(f, " where {filter}")?;
+        }
+        if let Some(fields) = &self.fields {
+            write!(f, "; fields {}", if fields.is_empty() { "none".to_owned() } else { fields.join(", ") })?;
+        }
+        if !self.distinct.is_empty() {
+            write!(f, "; distinct {}", list(&self.distinct))?;
+        }
+        if !self.allowed_lateness.is_zero() {
+            write!(f, "; allowed lateness {}", time(self.allowed_lateness))?;
+        }
+        Ok(())
+    }
+}
 
 /// `[[window]]`: replaces all default windows.
 pub(super) fn windows(

@@ -1,7 +1,7 @@
 //! A naive, obviously right implementation: keep every event, look at all of them, compute. Time
 //! is in units; there are no slices, no queues, no sketches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flumen::windowing::{Family, Kind, Layout};
 
@@ -238,6 +238,18 @@ impl Oracle {
             result.is_final = result.end <= self.watermark;
             result.partial |= !result.is_final;
         }
+    }
+
+    /// Windows that hold events and have not closed: sessions each, others whatever their groups.
+    pub fn open_windows(&self) -> usize {
+        let open = self.aligned.keys().filter(|&&(window, start, _)| {
+            let Kind::Aligned { size_us: size, .. } = self.layout.windows[window].kind else {
+                unreachable!()
+            };
+            start + size > self.watermark
+        });
+        let open: BTreeSet<_> = open.map(|&(window, start, _)| (window, start)).collect();
+        open.len() + self.sessions.values().flatten().filter(|s| !s.published).count()
     }
 
     fn publish(&mut self, mut results: Vec<Expected>) {

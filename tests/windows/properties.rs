@@ -174,6 +174,9 @@ fn compare(plan: &Plan, shards: usize) -> Result<usize, TestCaseError> {
             oracle.pass(mono, wall);
         }
         prop_assert_eq!(rig.merger.watermark_us(), oracle.watermark);
+        if let [engine] = &rig.shards[..] {
+            prop_assert_eq!(engine.open_windows(), oracle.open_windows());
+        }
     }
     rig.drain();
     oracle.drain();
