@@ -396,7 +396,7 @@ fn the_scripts_cover_late_rejected_and_closed() {
     assert!(revised > 50 && grouped > 1_000 && replacing > 5, "{revised} {grouped} {replacing}");
 }
 
-/// 12,000 sources and users, each seen for a moment, with room for 4,000: names are forgotten
+/// 12,000 sources and users, each seen for a moment, with room for 5,000: names are forgotten
 /// when their windows have gone, and no number ever means two names at a time.
 #[test]
 fn names_are_forgotten_and_never_confused() {
@@ -428,7 +428,7 @@ fn names_are_forgotten_and_never_confused() {
         }
         reads.push(Read { conn: first / 50 % 3, bytes: stream, after_ns: 500_000_000 });
     }
-    let script = Script { keys: 4_000, rests: true, windows, conns: 3, reads, tail_ns: 30_000_000_000 };
+    let script = Script { keys: 5_000, rests: true, windows, conns: 3, reads, tail_ns: 30_000_000_000 };
     for (seed, &(lanes, shards)) in (0..).zip(LAYOUTS.iter().cycle().take(20)) {
         let outcome = run(&script, lanes, shards, seed);
         let all = (SOURCES * EVENTS_EACH) as u64;

@@ -27,8 +27,8 @@ use hashbrown::HashMap;
 
 use crate::windowing::ids::{IdSet, InUse};
 
-/// A table that is not full is swept when it has this many more names than after the last sweep
-/// (or half as many again, if that is more).
+/// A table that is far from full is swept when it has this many more names than after the last
+/// sweep (or half as many again, if that is more).
 const SWEEP_AFTER: usize = 1_024;
 /// Entries looked at while a sweep holds the lock.
 const SWEEP_STEP: usize = 4_096;
@@ -43,6 +43,8 @@ struct Table {
     free: Vec<u32>,
     /// Names left by the last sweep.
     swept: usize,
+    /// Names allowed, when one was last asked for.
+    limit: usize,
     /// A name was refused since the last sweep.
     refused: bool,
 }
@@ -62,6 +64,7 @@ impl Names {
     /// The number of `name`, given out now if it is new and fewer than `limit` are known.
     fn intern(&self, name: &str, limit: usize, epoch: u32) -> Option<(Arc<str>, u32)> {
         let mut table = self.lock();
+        table.limit = limit;
         if let Some((known, &id)) = table.ids.get_key_value(name) {
             let known = Arc::clone(known);
             let noted = &mut table.entries[id as usize].1;
@@ -116,9 +119,12 @@ impl Names {
         self.len() == 0
     }
 
-    fn wants_sweep(&self) -> bool {
+    fn wants_sweep(&self, full_ones: bool) -> bool {
         let table = self.lock();
-        table.refused || table.ids.len() > table.swept + SWEEP_AFTER.max(table.swept / 2)
+        // Half of the room that was left is gone, or it has grown by half.
+        let room = (table.limit.saturating_sub(table.swept) / 2).max(table.limit / 64);
+        let grown = SWEEP_AFTER.max(table.swept / 2).min(room);
+        table.ids.len() > table.swept + grown || full_ones && table.refused
     }
 
     /// Frees the names that are not in use and have not been asked for since `epoch` began;
@@ -176,10 +182,12 @@ impl Dictionary {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Step 1 of a sweep, if one is worth it: the new epoch. Only one thread calls this.
-    pub fn begin_sweep(&self) -> Option<u32> {
-        let tables = [&self.sources, &self.fields].into_iter().chain(&self.groups);
-        tables.into_iter().any(Names::wants_sweep).then(|| self.epoch.fetch_add(1, Ordering::AcqRel) + 1)
+    /// Step 1 of a sweep, if one is worth it: the new epoch. With `full_ones` also for tables
+    /// that had to refuse a name. Only one thread calls this.
+    pub fn begin_sweep(&self, full_ones: bool) -> Option<u32> {
+        let mut tables = [&self.sources, &self.fields].into_iter().chain(&self.groups);
+        let wanted = tables.any(|names| names.wants_sweep(full_ones));
+        wanted.then(|| self.epoch.fetch_add(1, Ordering::AcqRel) + 1)
     }
 
     /// Step 4: frees what is not in use; how many names.
@@ -240,11 +248,11 @@ mod tests {
         let mut cache = Cache::default();
         assert_eq!(names.pin("kept by the configuration"), 0);
         for (id, name) in ["in a window", "gone", "asked for again"].into_iter().enumerate() {
-            assert_eq!(cache.id(names, name, 4), Some(id as u32 + 1));
+            assert_eq!(cache.id(names, name, 10), Some(id as u32 + 1));
         }
-        assert_eq!(dictionary.begin_sweep(), None, "there is room");
+        assert_eq!(dictionary.begin_sweep(true), None, "there is room");
         assert_eq!(cache.id(names, "new", 4), None);
-        let epoch = dictionary.begin_sweep().unwrap();
+        let epoch = dictionary.begin_sweep(true).unwrap();
         cache.begin_epoch(epoch);
         assert_eq!(cache.id(names, "asked for again", 4), Some(3));
         let mut in_use = InUse::new(0);

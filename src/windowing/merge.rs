@@ -175,3 +175,56 @@ fn merge(parts: Parts) -> Closed {
     }
     first
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::windowing::{Family, GroupNames, Sample, Spec};
+
+    /// A layout with one tumbling window by groups of a table of their own.
+    fn layout(lateness_us: i64) -> Layout {
+        let kind = Kind::Aligned { size_us: 10, slide_us: 10 };
+        let family = Family::Given { slot: 0, names: GroupNames::Table(0) };
+        let spec = Spec { kind, family: 0, lateness_us, show: Default::default() };
+        Layout { families: vec![family], windows: vec![spec], started_us: None }
+    }
+
+    fn part(source: u32) -> Closed {
+        let mut sample = Sample::default();
+        sample.begin(5, source, 0);
+        sample.fields.push((3, 1.0));
+        let mut aggregate = Aggregate::default();
+        sample.record(&mut aggregate, &Default::default());
+        Closed {
+            window: 0,
+            group: 9,
+            start_us: 0,
+            end_us: 10,
+            trigger: Trigger::Due,
+            partial: false,
+            revision: 0,
+            replaces: Vec::new(),
+            aggregate,
+        }
+    }
+
+    #[test]
+    fn names_of_what_waits_and_of_what_may_be_revised_are_in_use() {
+        let mut merger = Merger::new(layout(5), 2);
+        let marked = |merger: &Merger| {
+            let mut in_use = InUse::new(1);
+            merger.mark(&mut in_use);
+            (in_use.sources.contains(7), in_use.fields.contains(3), in_use.groups[0].contains(9))
+        };
+        merger.add(0, part(7));
+        assert_eq!(marked(&merger), (true, true, true), "it waits for the other shard");
+        merger.reached(0, 12, 100);
+        merger.reached(1, 12, 100);
+        assert!(merger.next(false).is_some_and(|complete| complete.is_final));
+        assert_eq!(marked(&merger), (true, true, true), "it may be revised");
+        merger.reached(0, 15, 200);
+        assert_eq!(marked(&merger), (true, true, true), "by the other shard's watermark");
+        merger.reached(1, 15, 200);
+        assert_eq!(marked(&merger), (false, false, false));
+    }
+}

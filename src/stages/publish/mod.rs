@@ -41,6 +41,8 @@ use sweep::Sweep;
 const SECOND_NS: u64 = 1_000_000_000;
 /// Messages of each ring a turn.
 const MESSAGES_PER_TURN: usize = 256;
+/// Results published in a turn.
+const RESULTS_PER_TURN: usize = 512;
 // A sweep counts on it that late events told before it are out of their ring.
 const _: () = assert!(plan::LATE <= MESSAGES_PER_TURN);
 /// Sources in `/api/stats`.
@@ -227,11 +229,16 @@ impl Publish {
         worked
     }
 
-    /// Publishes what is complete; with `all`, also what is still open, as not final.
-    fn publish_due(&mut self, now: Now, all: bool) {
-        while let Some(complete) = self.merger.next(all) {
+    /// Publishes what is complete; with `all`, also what is still open, as not final. Not all of
+    /// a window with a hundred thousand groups in one turn; says whether there was anything.
+    fn publish_due(&mut self, now: Now, all: bool) -> bool {
+        for published in 0..RESULTS_PER_TURN {
+            let Some(complete) = self.merger.next(all) else {
+                return published > 0;
+            };
             self.publish_result(&complete, now);
         }
+        true
     }
 
     fn publish_result(&mut self, complete: &Complete, now: Now) {
@@ -368,6 +375,7 @@ impl Publish {
             shard.live = None;
         }
         let swept = self.dictionary.sweep(&in_use, epoch);
+        self.sweep.ended(swept, &self.dictionary);
         self.telemetry.publish.names_swept.add(swept as u64);
     }
 }
@@ -377,8 +385,8 @@ impl Stage for Publish {
         // Looked at before the rings are emptied, so that nothing can slip in between.
         let ended = self.shards.iter().all(|s| s.reports.ended()) && self.letters.iter().all(Rx::ended);
         self.settings.refresh();
-        let worked = self.take_reports() | self.take_letters() | self.take_late() | self.take_newcomers();
-        self.publish_due(now, ended);
+        let mut worked = self.take_reports() | self.take_letters() | self.take_late() | self.take_newcomers();
+        worked |= self.publish_due(now, ended);
         self.sweep_names();
         if self.live_changed && now.mono_ns >= self.next_live_ns {
             self.publish_live(now);

@@ -7,6 +7,10 @@ use crate::runtime::names::Dictionary;
 use crate::runtime::wake::{Bell, INPUT};
 use crate::windowing::ids::InUse;
 
+/// The longest pause, in seconds, between sweeps for a table that is full of names in use: they
+/// free next to nothing and only cost.
+const MAX_PAUSE: u32 = 64;
+
 /// Where a sweep stands.
 pub(super) struct Sweep {
     /// The parse threads: an idle one must look up, or its old numbers would hold the sweep up.
@@ -16,18 +20,31 @@ pub(super) struct Sweep {
     /// By window thread: whether it has answered.
     answered: Vec<bool>,
     in_use: InUse,
-    /// Another may begin.
+    /// A second has passed since the last one began.
     allowed: bool,
+    /// Seconds to pass before another may begin for a full table.
+    pause: u32,
+    /// Of these, how many are left.
+    left: u32,
 }
 
 impl Sweep {
     pub(super) fn new(shards: usize, parsers: Vec<Arc<Bell>>) -> Self {
-        Self { parsers, epoch: None, answered: vec![false; shards], in_use: InUse::default(), allowed: false }
+        Self {
+            parsers,
+            epoch: None,
+            answered: vec![false; shards],
+            in_use: InUse::default(),
+            allowed: false,
+            pause: 1,
+            left: 0,
+        }
     }
 
     /// A second has passed.
     pub(super) fn allow(&mut self) {
         self.allowed = true;
+        self.left = self.left.saturating_sub(1);
     }
 
     /// Begins a sweep if none is under way and one is worth it.
@@ -35,7 +52,7 @@ impl Sweep {
         if self.epoch.is_some() || !std::mem::take(&mut self.allowed) {
             return;
         }
-        self.epoch = dictionary.begin_sweep();
+        self.epoch = dictionary.begin_sweep(self.left == 0);
         if self.epoch.is_some() {
             self.answered.fill(false);
             self.in_use = InUse::new(dictionary.groups.len());
@@ -49,6 +66,14 @@ impl Sweep {
             self.answered[shard] = true;
             self.in_use.union(names);
         }
+    }
+
+    /// The sweep has freed so many names: of few, the next one is put off.
+    pub(super) fn ended(&mut self, swept: usize, dictionary: &Dictionary) {
+        let groups: usize = dictionary.groups.iter().map(|names| names.len()).sum();
+        let left = dictionary.sources.len() + dictionary.fields.len() + groups;
+        self.pause = if swept > left / 16 { 1 } else { (self.pause * 2).min(MAX_PAUSE) };
+        self.left = self.pause;
     }
 
     /// All have answered: the sweep's epoch and what is in use. Only once a sweep.
