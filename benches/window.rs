@@ -6,7 +6,7 @@ use flumen::aggregate::Projection;
 use flumen::runtime::clock::Now;
 use flumen::windowing::engine::Engine;
 use flumen::windowing::watermark::Watermark;
-use flumen::windowing::{Family, Kind, Layout, Sample, Spec};
+use flumen::windowing::{Budget, Family, Kind, Layout, Sample, Spec};
 use support::Mode;
 
 const EVENTS: usize = 100_000;
@@ -34,7 +34,9 @@ fn fill(engine: &mut Engine, sources: u32, start_us: i64) {
     for n in 0..EVENTS {
         let time_us = start_us + n as i64 * 20 * SECOND_US / EVENTS as i64;
         if n % 200 == 0 {
-            engine.begin(Now { mono_ns: (time_us * 1_000) as u64, wall_us: time_us }, &mut closed);
+            engine.begin(Now { mono_ns: (time_us * 1_000) as u64, wall_us: time_us }, 0);
+            while !engine.settle(Budget::new(4_096), &mut closed) {}
+            closed.clear();
         }
         sample.begin(time_us, (n as u32).wrapping_mul(2_654_435_761) % sources, (n % 3) as u16);
         sample.fields.push((0, (n % 977) as f64));
@@ -43,7 +45,8 @@ fn fill(engine: &mut Engine, sources: u32, start_us: i64) {
         }
         engine.event(&sample);
         if n % 200 == 199 {
-            engine.mark(time_us, &mut closed);
+            engine.mark(time_us);
+            engine.settle(Budget::new(4_096), &mut closed);
         }
     }
 }

@@ -32,11 +32,14 @@ use crate::runtime::wake::{APPLIED, INPUT, SPACE};
 use crate::telemetry::counters::WindowCounters;
 use crate::telemetry::latency;
 use crate::windowing::engine::{Applied, Engine};
-use crate::windowing::{Closed, Sample};
+use crate::windowing::{Budget, Closed, Sample};
 pub use lane::Lane;
 
 /// Items a turn.
 const ITEMS_PER_TURN: usize = 8_192;
+/// Results and merged slices a turn: what one message makes due may be far more, and must not
+/// pile up here.
+const SETTLE_PER_TURN: i64 = 4_096;
 /// How long to sleep when a lane in mid-turn holds the order up; it says nothing when it ends
 /// its turn without a chunk.
 const ORDER_RECHECK_NS: u64 = 200_000;
@@ -66,6 +69,16 @@ pub struct Options {
     pub live_interval_ns: u64,
     /// This thread's counters.
     pub counters: Arc<WindowCounters>,
+}
+
+/// How far the end has come, once the input has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Open,
+    /// The last watermark has been set.
+    Due,
+    /// What was still open is on its way.
+    Drained,
 }
 
 /// The stage.
@@ -103,7 +116,9 @@ pub struct Window {
     reading: bool,
     counters: Arc<WindowCounters>,
     closed: Vec<Closed>,
-    drained: bool,
+    /// The engine may have more to hand out before it takes anything.
+    unsettled: bool,
+    ending: Ending,
     items_in_chunk: u64,
     /// The chunk being applied belongs to this lane.
     current: Option<usize>,
@@ -139,7 +154,8 @@ impl Window {
             reading: false,
             counters: options.counters,
             closed: Vec::new(),
-            drained: false,
+            unsettled: false,
+            ending: Ending::Open,
             items_in_chunk: 0,
             current: None,
             tally_applied: 0,
@@ -232,7 +248,8 @@ impl Window {
                 Item::Field { id, value } => self.sample.fields.push((id, value)),
                 Item::Mark { max_time_us } => {
                     self.finish_event();
-                    self.engine.mark(max_time_us, &mut self.closed);
+                    self.engine.mark(max_time_us);
+                    self.unsettled = true;
                     let lane = &mut self.lanes[at];
                     lane.taken += 1;
                     lane.dirty = true;
@@ -287,24 +304,40 @@ impl Window {
         Progress::Idle { deadline_ns, awaits: INPUT }
     }
 
-    /// The input has ended: windows that are still open go out too; publish knows from the
-    /// watermark which of them are final.
+    /// Has the engine hand out a piece of what is due; whether that was all.
+    fn settle(&mut self) -> bool {
+        if self.unsettled {
+            self.unsettled = !self.engine.settle(Budget::new(SETTLE_PER_TURN), &mut self.closed);
+        }
+        !self.unsettled
+    }
+
+    /// The input has ended, and what was due is out: first the windows that are due by now, then
+    /// those that are still open; publish knows from the watermark which of them are final.
     fn finish(&mut self, now: Now) -> Progress {
-        if !self.drained {
-            self.engine.advance(now, &mut self.closed);
-            self.reached_ns = u64::MAX;
-            self.hand_on();
-            self.drained = true;
-            self.record_latency(now);
-            self.send_second();
-            self.engine.drain(&mut self.closed);
-            self.hand_on();
+        match self.ending {
+            Ending::Open => {
+                self.engine.advance(now);
+                self.ending = Ending::Due;
+            }
+            Ending::Due => {
+                self.reached_ns = u64::MAX;
+                self.hand_on();
+                self.record_latency(now);
+                self.send_second();
+                self.engine.drain();
+                self.ending = Ending::Drained;
+            }
+            Ending::Drained => {
+                self.hand_on();
+                if self.flush_reports() {
+                    return Progress::Done;
+                }
+                return Progress::Idle { deadline_ns: None, awaits: SPACE };
+            }
         }
-        if self.flush_reports() {
-            Progress::Done
-        } else {
-            Progress::Idle { deadline_ns: None, awaits: SPACE }
-        }
+        self.unsettled = true;
+        Progress::Worked
     }
 }
 
@@ -316,17 +349,18 @@ impl Stage for Window {
         }
         let mut budget = ITEMS_PER_TURN;
         let mut reached_ns = None;
-        while budget > 0 {
+        while budget > 0 && self.settle() {
             let at = match self.current {
                 Some(at) => at,
                 None => match self.next_lane(now) {
                     Ok(at) => {
                         let arrival = self.lanes[at].head.unwrap_or_default();
-                        self.engine.begin(arrival, &mut self.closed);
+                        self.engine.begin(arrival, at as u32);
+                        self.unsettled = true;
                         self.reached_ns = arrival.mono_ns;
                         self.current = Some(at);
                         budget -= 1;
-                        at
+                        continue;
                     }
                     Err(bound_ns) => {
                         reached_ns = Some(bound_ns);
@@ -340,9 +374,10 @@ impl Stage for Window {
                 break;
             }
         }
-        let worked = budget < ITEMS_PER_TURN;
+        let worked = budget < ITEMS_PER_TURN || self.unsettled;
         self.publish_progress();
-        let ended = self.current.is_none() && self.lanes.iter().all(|lane| lane.items.ended());
+        let ended =
+            !self.unsettled && self.current.is_none() && self.lanes.iter().all(|lane| lane.items.ended());
         if ended {
             return self.finish(now);
         }
@@ -350,13 +385,15 @@ impl Stage for Window {
             // Nothing older than this can come any more.
             let reached_ns = reached_ns.min(now.mono_ns);
             let moment = Now { mono_ns: reached_ns, wall_us: now.wall_at(reached_ns) };
-            self.engine.advance(moment, &mut self.closed);
+            self.engine.advance(moment);
             self.reached_ns = self.reached_ns.max(reached_ns);
+            self.unsettled = true;
         }
+        let settled = self.settle();
         self.hand_on();
         self.periodic(now);
         self.reports.flush();
-        if worked { Progress::Worked } else { self.idle(now) }
+        if worked || !settled { Progress::Worked } else { self.idle(now) }
     }
 }
 

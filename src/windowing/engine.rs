@@ -1,13 +1,15 @@
 //! One shard's windows: apply samples, advance time, get back what has closed.
 //!
 //! The caller drives it in the order of arrival: `begin(arrival)`, then the events of that
-//! arrival, then `mark(largest event time)`; between arrivals, `advance(moment)`.
+//! arrival, then `mark(largest event time)`; between arrivals, `advance(moment)`. After each of
+//! these, and before the next, it calls `settle` until nothing is due any more: one message may
+//! close or revise a hundred thousand windows, and what comes out must have somewhere to go.
 
 use super::ids::InUse;
 use super::sessions::Sessions;
 use super::slices::Grid;
 use super::watermark::Watermark;
-use super::{Closed, Kind, Layout, Sample, Trigger, WindowSet};
+use super::{Budget, Closed, Kind, Layout, Sample, Trigger, WindowSet};
 use crate::aggregate::Top;
 use crate::runtime::clock::Now;
 
@@ -23,6 +25,16 @@ pub enum Applied {
     Late,
 }
 
+/// What is to be settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    /// Windows that end up to here.
+    Windows(i64),
+    /// What the events of the current arrival have revised.
+    Revisions,
+}
+
 /// The windows of one shard.
 #[derive(Debug)]
 pub struct Engine {
@@ -31,6 +43,8 @@ pub struct Engine {
     sessions: Vec<Sessions>,
     watermark: Watermark,
     arrival: Now,
+    lane: u32,
+    due: Due,
     missed: WindowSet,
     /// The busiest sources since the start.
     top: Top,
@@ -45,15 +59,19 @@ impl Engine {
             layout,
             watermark,
             arrival: Now::default(),
+            lane: 0,
+            due: Due::Nothing,
             missed: WindowSet::default(),
             top: Top::default(),
         }
     }
 
-    /// Events that arrived at `arrival` come next; closes what was due before them.
-    pub fn begin(&mut self, arrival: Now, out: &mut Vec<Closed>) {
+    /// Events that arrived at `arrival` by `lane` come next; what was due before them is to be
+    /// settled first.
+    pub fn begin(&mut self, arrival: Now, lane: u32) {
         self.arrival = arrival;
-        self.advance(arrival, out);
+        self.lane = lane;
+        self.advance(arrival);
     }
 
     /// One event.
@@ -86,57 +104,58 @@ impl Engine {
     }
 
     /// The events of the current arrival are all in; they reached up to `max_time_us`
-    /// (`i64::MIN`: there were none). Hands out the results that they have revised, however
-    /// many of them revised one.
-    pub fn mark(&mut self, max_time_us: i64, out: &mut Vec<Closed>) {
-        let watermark_us = self.watermark.current_us();
-        let trigger = Trigger::Late { arrival_ns: self.arrival.mono_ns, watermark_us };
-        let first = out.len();
-        for grid in &mut self.grids {
-            grid.revise(trigger, out);
-        }
-        for sessions in &mut self.sessions {
-            sessions.revise(trigger, out);
-        }
-        self.tell_partial(&mut out[first..]);
+    /// (`i64::MIN`: there were none). The results that they have revised are to be settled.
+    pub fn mark(&mut self, max_time_us: i64) {
+        self.due = Due::Revisions;
         if max_time_us != i64::MIN {
             self.watermark.observe(max_time_us, self.arrival);
         }
     }
 
-    /// Time has come to `moment` with nothing more received before it.
-    pub fn advance(&mut self, moment: Now, out: &mut Vec<Closed>) {
+    /// Time has come to `moment` with nothing more received before it. Windows that have become
+    /// due are to be settled.
+    pub fn advance(&mut self, moment: Now) {
         let before_us = self.watermark.current_us();
-        let watermark_us = self.watermark.advance(moment);
-        if watermark_us > before_us {
-            let first = out.len();
-            for grid in &mut self.grids {
-                grid.close(watermark_us, out);
-            }
-            for sessions in &mut self.sessions {
-                sessions.close(watermark_us, out);
-            }
-            self.tell_partial(&mut out[first..]);
+        if self.watermark.advance(moment) > before_us {
+            self.due = Due::Windows(self.watermark.current_us());
         }
     }
 
-    /// The input has ended: everything that is still open. What of it is final is for the
+    /// The input has ended: everything that is still open is due. What of it is final is for the
     /// watermark to say.
-    pub fn drain(&mut self, out: &mut Vec<Closed>) {
-        let first = out.len();
-        for grid in &mut self.grids {
-            grid.drain(out);
-        }
-        for sessions in &mut self.sessions {
-            sessions.drain(out);
-        }
-        self.tell_partial(&mut out[first..]);
+    pub fn drain(&mut self) {
+        self.due = Due::Windows(i64::MAX);
     }
 
-    /// The newest open window `window`, its groups together, as it is now; not for sessions,
-    /// and not for many groups.
-    pub fn newest(&self, window: usize) -> Option<Closed> {
-        let mut live = self.grids.iter().find_map(|grid| grid.newest(window, LIVE_GROUPS))?;
+    /// Hands out what is due, as far as the budget goes; whether that was all.
+    pub fn settle(&mut self, mut budget: Budget, out: &mut Vec<Closed>) -> bool {
+        let first = out.len();
+        let watermark_us = self.watermark.current_us();
+        let settled = match self.due {
+            Due::Nothing => return true,
+            Due::Windows(until_us) => {
+                self.grids.iter_mut().all(|grid| grid.close(until_us, &mut budget, out))
+                    && self.sessions.iter_mut().all(|sessions| sessions.close(until_us, &mut budget, out))
+            }
+            Due::Revisions => {
+                let arrival_ns = self.arrival.mono_ns;
+                let trigger = Trigger::Late { arrival_ns, lane: self.lane, watermark_us };
+                self.grids.iter_mut().all(|grid| grid.revise(watermark_us, trigger, &mut budget, out))
+                    && self.sessions.iter_mut().all(|s| s.revise(trigger, &mut budget, out))
+            }
+        };
+        self.tell_partial(&mut out[first..]);
+        if settled {
+            self.due = Due::Nothing;
+        }
+        settled
+    }
+
+    /// The newest open window `window` that has begun at `now_us`, its groups together, as it is;
+    /// not for sessions, and not for many groups.
+    pub fn newest(&self, window: usize, now_us: i64) -> Option<Closed> {
+        let live = |grid: &Grid| grid.newest(window, now_us, LIVE_GROUPS);
+        let mut live = self.grids.iter().find_map(live)?;
         self.tell_partial(std::slice::from_mut(&mut live));
         Some(live)
     }

@@ -31,8 +31,9 @@ pub struct Complete {
     pub is_final: bool,
 }
 
-/// Where a result stands: watermark, arrival of a revision; then its end, window, start, group.
-type Place = (i64, Option<u64>, i64, usize, i64, u32);
+/// Where a result stands: watermark, arrival of a revision and its lane; then its end, window,
+/// start, group.
+type Place = (i64, Option<(u64, u32)>, i64, usize, i64, u32);
 /// What results of one window and group have in common through their revisions.
 type Name = (usize, i64, u32);
 
@@ -66,17 +67,12 @@ impl Merger {
 
     /// A shard's part of a result.
     pub fn add(&mut self, shard: usize, part: Closed) {
-        let (watermark_us, arrival_ns) = match part.trigger {
+        let (watermark_us, arrival) = match part.trigger {
             Trigger::Due => (part.end_us, None),
-            Trigger::Late { arrival_ns, watermark_us } => (watermark_us, Some(arrival_ns)),
+            Trigger::Late { arrival_ns, lane, watermark_us } => (watermark_us, Some((arrival_ns, lane))),
         };
-        let place = (watermark_us, arrival_ns, part.end_us, part.window, part.start_us, part.group);
-        let parts = self.pending.entry(place).or_default();
-        match parts.iter_mut().find(|(of, _)| *of == shard) {
-            // Two chunks of one arrival: the later part has everything.
-            Some((_, old)) => *old = part,
-            None => parts.push((shard, part)),
-        }
+        let place = (watermark_us, arrival, part.end_us, part.window, part.start_us, part.group);
+        self.pending.entry(place).or_default().push((shard, part));
     }
 
     /// A shard has told everything up to this watermark and from arrivals before this one.
@@ -103,10 +99,10 @@ impl Merger {
     pub fn next(&mut self, all: bool) -> Option<Complete> {
         let watermark_us = self.watermark_us();
         let entry = self.pending.first_entry()?;
-        let &(due_us, arrival_ns, ..) = entry.key();
-        let ready = match arrival_ns {
+        let &(due_us, arrival, ..) = entry.key();
+        let ready = match arrival {
             None => due_us <= watermark_us,
-            Some(arrival_ns) => self.shards.iter().all(|s| s.1 > arrival_ns),
+            Some((arrival_ns, _)) => self.shards.iter().all(|s| s.1 > arrival_ns),
         };
         if !ready && !all {
             return None;

@@ -176,8 +176,10 @@ pub enum Trigger {
     /// It is final already, and late events within the allowed lateness have changed it. The
     /// arrival and the watermark they were judged by order revisions the same way everywhere.
     Late {
-        /// Arrival of these events, monotonic ns.
+        /// Arrival of these events, monotonic ns ...
         arrival_ns: u64,
+        /// ... and the lane they came by, for two lanes may give the same arrival.
+        lane: u32,
         /// The watermark then.
         watermark_us: i64,
     },
@@ -206,6 +208,27 @@ pub struct Closed {
     pub replaces: Vec<(i64, i64)>,
     /// All events of it.
     pub aggregate: Aggregate,
+}
+
+/// How much may be done before others have their turn, in merged slices and results. The last
+/// thing begun is always done, so that there is progress.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget(i64);
+
+impl Budget {
+    /// So much.
+    pub fn new(units: i64) -> Self {
+        Self(units)
+    }
+
+    /// Whether something may be begun that costs `units`.
+    fn spend(&mut self, units: i64) -> bool {
+        let left = self.0 > 0;
+        if left {
+            self.0 -= units.max(1);
+        }
+        left
+    }
 }
 
 /// A set of windows by index.

@@ -10,13 +10,13 @@
 //! each has exactly one valid entry in the queue, at or before the moment something is due.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use super::ids::InUse;
-use super::{Closed, Family, Kind, Layout, Sample, Trigger, WindowSet};
+use super::{Budget, Closed, Family, Kind, Layout, Sample, Trigger, WindowSet};
 use crate::aggregate::{Aggregate, Projection};
 
 #[derive(Debug)]
@@ -47,7 +47,9 @@ pub struct Sessions {
     gap_us: i64,
     lateness_us: i64,
     show: Projection,
-    groups: HashMap<u32, Vec<Session>, RandomState>,
+    /// Boxed, and in a queue: most groups have one session, but a replay may open thousands in
+    /// one, and they go from the front.
+    groups: HashMap<u32, VecDeque<Box<Session>>, RandomState>,
     /// Moment, group, session.
     queue: BinaryHeap<Reverse<(i64, u32, u64)>>,
     /// Groups with revised sessions.
@@ -88,7 +90,8 @@ impl Sessions {
         // The sessions that the event reaches stand side by side.
         let from = sessions.partition_point(|s| s.last_us.saturating_add(self.gap_us) < time_us);
         let to = sessions.partition_point(|s| s.first_us <= time_us.saturating_add(self.gap_us));
-        let last_us = sessions[from..to].last().map_or(time_us, |s| s.last_us.max(time_us));
+        let reached = to.checked_sub(1).filter(|&last| last >= from);
+        let last_us = reached.map_or(time_us, |last| sessions[last].last_us.max(time_us));
         let end_us = last_us.saturating_add(self.gap_us);
         if end_us.saturating_add(self.lateness_us) <= watermark_us {
             if sessions.is_empty() {
@@ -111,19 +114,18 @@ impl Sessions {
             };
             self.next_id += 1;
             self.open += 1;
-            sessions.insert(from, session);
+            sessions.insert(from, Box::new(session));
         } else {
-            let (before, rest) = sessions.split_at_mut(from + 1);
-            let session = &mut before[from];
-            for other in &mut rest[..to - from - 1] {
+            for mut other in sessions.drain(from + 1..to).collect::<Vec<_>>() {
+                let session = &mut sessions[from];
                 if !session.published && !other.published {
                     self.open -= 1;
                 }
-                session.absorb(other);
+                session.absorb(&mut other);
             }
+            let session = &mut sessions[from];
             session.first_us = session.first_us.min(time_us);
             session.last_us = last_us;
-            sessions.drain(from + 1..to);
         }
         let session = &mut sessions[from];
         if end_us > watermark_us {
@@ -155,24 +157,32 @@ impl Sessions {
         true
     }
 
-    /// Hands out the sessions that late events have changed since the last call.
-    pub fn revise(&mut self, trigger: Trigger, out: &mut Vec<Closed>) {
-        for group in std::mem::take(&mut self.revised) {
-            for session in self.groups.get_mut(&group).into_iter().flatten() {
-                if std::mem::take(&mut session.revised) {
-                    let aggregate = session.aggregate.clone();
-                    out.push(session.result(self.window, group, self.gap_us, trigger, aggregate));
+    /// Hands out the sessions that late events have changed since the last call; whether all are
+    /// out.
+    pub fn revise(&mut self, trigger: Trigger, budget: &mut Budget, out: &mut Vec<Closed>) -> bool {
+        while let Some(group) = self.revised.pop() {
+            for session in self.groups.get_mut(&group).into_iter().flatten().filter(|s| s.revised) {
+                if !budget.spend(1) {
+                    self.revised.push(group);
+                    return false;
                 }
+                session.revised = false;
+                let aggregate = session.aggregate.clone();
+                out.push(session.result(self.window, group, self.gap_us, trigger, aggregate));
             }
         }
+        true
     }
 
     /// Closes the sessions whose end the watermark has reached and forgets those that nothing
-    /// can change any more.
-    pub fn close(&mut self, watermark_us: i64, out: &mut Vec<Closed>) {
+    /// can change any more; whether all have closed.
+    pub fn close(&mut self, watermark_us: i64, budget: &mut Budget, out: &mut Vec<Closed>) -> bool {
         while let Some(&Reverse((at_us, group, id))) = self.queue.peek()
             && at_us <= watermark_us
         {
+            if !budget.spend(1) {
+                return false;
+            }
             self.queue.pop();
             let Some(sessions) = self.groups.get_mut(&group) else { continue };
             let Some(index) = sessions.iter().position(|s| s.id == id && s.looked_at_us == at_us) else {
@@ -201,11 +211,7 @@ impl Sessions {
                 self.queue.push(Reverse((session.looked_at_us, group, id)));
             }
         }
-    }
-
-    /// All sessions that are still open; nothing stays.
-    pub fn drain(&mut self, out: &mut Vec<Closed>) {
-        self.close(i64::MAX, out);
+        true
     }
 
     /// When something may be due next; not later than it is.

@@ -1,18 +1,23 @@
 //! A grid of slices: the pieces of event time that a family's tumbling and sliding windows are
 //! merged from.
 //!
+//! No window is kept anywhere: which ones hold events follows from the slices, so that one event
+//! costs one slice however many windows are over it. Closing and revising can be broken off when a
+//! budget is used up and go on with the next call.
+//!
 //! What must hold: a slice is there as long as a window over it may still be merged, that is
 //! until the watermark has passed the last window's end and allowed lateness; and an event is in
 //! a slice exactly if it entered at least one window. Windows of different lateness can share
 //! slices because a window that refuses an event is never merged again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use super::ids::InUse;
-use super::{Closed, Family, GroupNames, Kind, Layout, Sample, Trigger, WindowSet, floor_to};
+use super::{Budget, Closed, Family, GroupNames, Kind, Layout, Sample, Trigger, WindowSet, floor_to};
 use crate::aggregate::{Aggregate, Projection};
 
 /// Windows join one grid as long as the largest of them has no more slices than this;
@@ -60,41 +65,52 @@ struct Member {
     slide_us: i64,
     lateness_us: i64,
     show: Projection,
-    /// Starts of the windows that hold events and have not closed.
-    open: BTreeSet<i64>,
-    /// Closed windows that late events have changed: start and group.
-    revised: BTreeSet<(i64, u32)>,
+    /// Windows that end up to here have closed.
+    closed_us: i64,
+    /// Late events that change closed windows: group and start of their slice.
+    revised: BTreeSet<(u32, i64)>,
+    /// The group and the start of the window that was revised last.
+    revised_last: Option<(u32, i64)>,
 }
 
 impl Member {
-    /// The start of the last window over `t`.
-    fn last_start(&self, t: i64) -> i64 {
-        floor_to(t, self.slide_us)
-    }
-
     fn end(&self, start_us: i64) -> i64 {
         start_us.saturating_add(self.size_us)
     }
 
-    /// Starts of the windows over `t` that end after `after_us`, the last one first.
-    fn starts(&self, t: i64, after_us: i64) -> impl Iterator<Item = i64> + use<> {
-        let (size_us, slide_us) = (self.size_us, self.slide_us);
-        std::iter::successors(Some(self.last_start(t)), move |start| start.checked_sub(slide_us))
-            .take_while(move |&start| start.saturating_add(size_us) > t.max(after_us))
+    /// Starts of the windows over `t`, `slide` apart.
+    fn starts(&self, t: i64) -> RangeInclusive<i64> {
+        self.first_ending_after(t)..=floor_to(t, self.slide_us)
     }
 
-    /// An event behind the watermark: notes the closed windows that it revises. Whether any
-    /// window takes it.
-    fn admit(&mut self, time_us: i64, group: u32, watermark_us: i64) -> bool {
-        let mut taken = false;
+    /// The start of the first window that ends after `t`.
+    fn first_ending_after(&self, t: i64) -> i64 {
+        floor_to(t.saturating_sub(self.size_us), self.slide_us).saturating_add(self.slide_us)
+    }
+
+    /// An event behind the watermark: notes that it revises closed windows, if it does. Whether
+    /// any window takes it.
+    fn admit(&mut self, time_us: i64, slice_us: i64, group: u32, watermark_us: i64) -> bool {
+        let starts = self.starts(time_us);
         let gone_us = watermark_us.saturating_sub(self.lateness_us);
-        for start_us in self.starts(time_us, gone_us) {
-            taken = true;
-            if self.end(start_us) <= watermark_us {
-                self.revised.insert((start_us, group));
-            }
+        if self.end(*starts.end()) <= gone_us {
+            return false;
         }
-        taken
+        if self.lateness_us > 0 && self.end(*starts.start()) <= watermark_us {
+            self.revised.insert((group, floor_to(time_us, slice_us)));
+        }
+        true
+    }
+
+    /// The start of the next window that holds events and has not closed.
+    fn next_open(&self, slices: &BTreeMap<i64, Slice>) -> Option<i64> {
+        if self.closed_us == i64::MAX {
+            return None;
+        }
+        let start_us = self.first_ending_after(self.closed_us);
+        let (&slice_us, _) = slices.range(start_us..).next()?;
+        // Not before the first window that reaches the slice.
+        Some(start_us.max(self.first_ending_after(slice_us)))
     }
 }
 
@@ -124,8 +140,9 @@ impl Grid {
                 slide_us,
                 lateness_us: spec.lateness_us,
                 show: spec.show.clone(),
-                open: BTreeSet::new(),
+                closed_us: i64::MIN,
                 revised: BTreeSet::new(),
+                revised_last: None,
             };
             let step_us = gcd(size_us, slide_us);
             let fits = |grid: &Self| {
@@ -168,7 +185,7 @@ impl Grid {
             // Only here can a window over it have closed: windows end after what they hold.
             let mut taken = false;
             for member in &mut self.members {
-                if member.admit(sample.time_us, group, watermark_us) {
+                if member.admit(sample.time_us, self.slice_us, group, watermark_us) {
                     taken = true;
                 } else {
                     missed.insert(member.window);
@@ -180,7 +197,7 @@ impl Grid {
         }
         let start_us = floor_to(sample.time_us, self.slice_us);
         if !self.slices.contains_key(&start_us) {
-            self.make_slice(start_us, watermark_us);
+            self.make_slice(start_us);
         }
         let Some(slice) = self.slices.get_mut(&start_us) else {
             return false;
@@ -196,15 +213,9 @@ impl Grid {
         true
     }
 
-    fn make_slice(&mut self, start_us: i64, watermark_us: i64) {
-        let mut expires_us = i64::MIN;
-        for member in &mut self.members {
-            let last_start_us = member.last_start(start_us);
-            expires_us = expires_us.max(member.end(last_start_us).saturating_add(member.lateness_us));
-            for window_us in member.starts(start_us, watermark_us) {
-                member.open.insert(window_us);
-            }
-        }
+    fn make_slice(&mut self, start_us: i64) {
+        let expiry = |m: &Member| m.end(*m.starts(start_us).end()).saturating_add(m.lateness_us);
+        let expires_us = self.members.iter().map(expiry).max().unwrap_or(i64::MIN);
         let cells = match self.family.names() {
             GroupNames::None => Cells::One(Box::new(self.spare.pop().unwrap_or_default())),
             _ => Cells::Many(HashMap::default()),
@@ -213,43 +224,81 @@ impl Grid {
     }
 
     /// Hands out the closed windows that late events have changed since the last call, each
-    /// once however many events there were.
-    pub fn revise(&mut self, trigger: Trigger, out: &mut Vec<Closed>) {
+    /// once however many events there were. Whether all are out.
+    pub fn revise(
+        &mut self,
+        watermark_us: i64,
+        trigger: Trigger,
+        budget: &mut Budget,
+        out: &mut Vec<Closed>,
+    ) -> bool {
         for at in 0..self.members.len() {
-            for (start_us, group) in std::mem::take(&mut self.members[at].revised) {
-                let aggregate = self.merged(at, start_us, group);
-                out.push(self.closed(at, start_us, group, trigger, aggregate));
+            let member = &mut self.members[at];
+            let gone_us = watermark_us.saturating_sub(member.lateness_us);
+            while let Some(&(group, slice_us)) = self.members[at].revised.first() {
+                let member = &self.members[at];
+                let starts = member.starts(slice_us);
+                let from_us = (*starts.start()).max(member.first_ending_after(gone_us));
+                // A window that an earlier slice of the group has revised has everything.
+                let from_us = match member.revised_last {
+                    Some((last, start_us)) if last == group => {
+                        from_us.max(start_us.saturating_add(member.slide_us))
+                    }
+                    _ => from_us,
+                };
+                if from_us > *starts.end() || member.end(from_us) > watermark_us {
+                    self.members[at].revised.pop_first();
+                    continue;
+                }
+                if !budget.spend(self.slices_of(at)) {
+                    return false;
+                }
+                let aggregate = self.merged(at, from_us, group);
+                out.push(self.closed(at, from_us, group, trigger, aggregate));
+                self.members[at].revised_last = Some((group, from_us));
             }
+            self.members[at].revised_last = None;
         }
+        true
     }
 
-    /// Closes the windows whose end the watermark has reached.
-    pub fn close(&mut self, watermark_us: i64, out: &mut Vec<Closed>) {
+    /// Closes the windows whose end the watermark has reached; whether all of them have.
+    pub fn close(&mut self, watermark_us: i64, budget: &mut Budget, out: &mut Vec<Closed>) -> bool {
         for at in 0..self.members.len() {
-            while let Some(&start_us) = self.members[at].open.first() {
-                if self.members[at].end(start_us) > watermark_us {
-                    break;
+            while let Some(start_us) = self.members[at].next_open(&self.slices)
+                && self.members[at].end(start_us) <= watermark_us
+            {
+                if !budget.spend(self.slices_of(at)) {
+                    return false;
                 }
-                self.members[at].open.pop_first();
                 for (group, aggregate) in self.merged_groups(at, start_us) {
+                    budget.spend(1);
                     out.push(self.closed(at, start_us, group, Trigger::Due, aggregate));
                 }
+                self.members[at].closed_us = self.members[at].end(start_us);
             }
+            self.members[at].closed_us = self.members[at].closed_us.max(watermark_us);
         }
         self.retire(watermark_us);
+        true
     }
 
-    /// All windows that are still open; nothing stays.
-    pub fn drain(&mut self, out: &mut Vec<Closed>) {
-        self.close(i64::MAX, out);
+    /// How many slices a window is merged from.
+    fn slices_of(&self, at: usize) -> i64 {
+        self.members[at].size_us / self.slice_us
     }
 
-    /// The newest open window `window` with all its groups together, as it is now; nothing when
-    /// it has more than `most_groups` groups in a slice.
-    pub fn newest(&self, window: usize, most_groups: usize) -> Option<Closed> {
+    /// The newest open window `window` that has begun at `now_us`, with all its groups together,
+    /// as it is; nothing when it has more than `most_groups` groups in a slice.
+    pub fn newest(&self, window: usize, now_us: i64, most_groups: usize) -> Option<Closed> {
         let at = self.members.iter().position(|m| m.window == window)?;
         let member = &self.members[at];
-        let start_us = *member.open.last()?;
+        // Not the one that the fastest clock has opened in the future.
+        let (&slice_us, _) = self.slices.range(..=now_us).next_back()?;
+        let start_us = *member.starts(slice_us).end();
+        if member.end(start_us) <= member.closed_us {
+            return None;
+        }
         let mut all = Aggregate::default();
         for (_, slice) in self.slices.range(start_us..member.end(start_us)) {
             if let Cells::Many(table) = &slice.cells
@@ -264,12 +313,24 @@ impl Grid {
 
     /// The end of the window that closes first.
     pub fn next_end_us(&self) -> Option<i64> {
-        self.members.iter().filter_map(|m| Some(m.end(*m.open.first()?))).min()
+        self.members.iter().filter_map(|m| Some(m.end(m.next_open(&self.slices)?))).min()
     }
 
     /// Windows that hold events and have not closed, groups not told apart.
     pub fn open_windows(&self) -> usize {
-        self.members.iter().map(|m| m.open.len()).sum()
+        let open = |member: &Member| {
+            let (mut windows, mut after_us) = (0, member.closed_us);
+            for &slice_us in self.slices.keys() {
+                let (from_us, to_us) = (member.first_ending_after(after_us), *member.starts(slice_us).end());
+                let from_us = from_us.max(*member.starts(slice_us).start());
+                if from_us <= to_us {
+                    windows += (to_us - from_us) / member.slide_us + 1;
+                    after_us = member.end(to_us);
+                }
+            }
+            windows as usize
+        };
+        self.members.iter().map(open).sum()
     }
 
     /// Adds the names that slices refer to.

@@ -6,7 +6,7 @@ use flumen::runtime::clock::Now;
 use flumen::windowing::engine::{Applied, Engine};
 use flumen::windowing::merge::{Complete, Merger};
 use flumen::windowing::watermark::Watermark;
-use flumen::windowing::{Family, Kind, Layout, Sample, Spec};
+use flumen::windowing::{Budget, Family, Kind, Layout, Sample, Spec};
 
 /// Time in the tests is in whole units; a unit is a microsecond to the engine.
 pub const NS_PER_UNIT: u64 = 1_000;
@@ -55,6 +55,10 @@ pub fn layout(families: &[Family], windows: &[(Kind, usize, i64)]) -> Layout {
 pub struct Rig {
     pub shards: Vec<Engine>,
     pub merger: Merger,
+    /// Of the arrivals that follow.
+    pub lane: u32,
+    /// Of one call of `settle`.
+    pub budget: i64,
     pub results: Vec<Complete>,
     /// Of the last event.
     pub applied: bool,
@@ -70,6 +74,8 @@ impl Rig {
         Self {
             shards: (0..shards).map(|_| engine()).collect(),
             merger: Merger::new(layout.clone(), shards),
+            lane: 0,
+            budget: 3,
             results: Vec::new(),
             applied: false,
             applied_events: 0,
@@ -90,11 +96,8 @@ impl Rig {
     }
 
     fn events(&mut self, now: Now, events: &[Event], shard: impl Fn(&Event) -> usize, largest: i64) {
-        let mut out = Vec::new();
-        for (at, engine) in self.shards.iter_mut().enumerate() {
-            engine.begin(now, &mut out);
-            out.drain(..).for_each(|part| self.merger.add(at, part));
-        }
+        let lane = self.lane;
+        self.each(|engine| engine.begin(now, lane));
         let mut sample = Sample::default();
         for event in events {
             sample.begin(event.time, event.source, event.kind);
@@ -107,10 +110,7 @@ impl Rig {
             self.late_events += u64::from(!self.applied);
             self.missed.extend(engine.missed().iter().map(|window| (window, event.value)));
         }
-        for (at, engine) in self.shards.iter_mut().enumerate() {
-            engine.mark(largest, &mut out);
-            out.drain(..).for_each(|part| self.merger.add(at, part));
-        }
+        self.each(|engine| engine.mark(largest));
         self.tell(now.mono_ns);
     }
 
@@ -119,26 +119,33 @@ impl Rig {
         self.events(now, std::slice::from_ref(event), |_| shard, i64::MIN);
     }
 
+    /// Something arrives that is no event of any window and reaches up to `largest`.
+    pub fn mark(&mut self, now: Now, largest: i64) {
+        self.events(now, &[], |_| 0, largest);
+    }
+
     /// Time passes without an event.
     pub fn pass(&mut self, now: Now) {
-        let mut out = Vec::new();
-        for (at, engine) in self.shards.iter_mut().enumerate() {
-            engine.advance(now, &mut out);
-            out.drain(..).for_each(|part| self.merger.add(at, part));
-        }
+        self.each(|engine| engine.advance(now));
         self.tell(now.mono_ns);
     }
 
     /// The input ends.
     pub fn drain(&mut self) {
         self.tell(u64::MAX);
-        let mut out = Vec::new();
-        for (at, engine) in self.shards.iter_mut().enumerate() {
-            engine.drain(&mut out);
-            out.drain(..).for_each(|part| self.merger.add(at, part));
-        }
+        self.each(Engine::drain);
         while let Some(complete) = self.merger.next(true) {
             self.results.push(complete);
+        }
+    }
+
+    /// Something happens to every shard, and all that comes of it is handed out, in small pieces.
+    fn each(&mut self, what: impl Fn(&mut Engine)) {
+        let mut out = Vec::new();
+        for (at, engine) in self.shards.iter_mut().enumerate() {
+            what(engine);
+            while !engine.settle(Budget::new(self.budget), &mut out) {}
+            out.drain(..).for_each(|part| self.merger.add(at, part));
         }
     }
 

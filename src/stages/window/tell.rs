@@ -1,7 +1,7 @@
 //! What a window thread tells publish: results, how far it has come, the live window, latencies,
 //! the busiest sources, which names are in use.
 
-use super::{REPORT_EVERY_NS, Window};
+use super::{Ending, REPORT_EVERY_NS, Window};
 use crate::message::Report;
 use crate::runtime::clock::Now;
 
@@ -29,19 +29,25 @@ impl Window {
 
     /// Hands on what the engine has closed, and how far it has come behind it.
     pub(super) fn hand_on(&mut self) {
+        let changed = !self.closed.is_empty();
         let mut closed = std::mem::take(&mut self.closed);
         for window in closed.drain(..) {
             self.report(Report::Closed(Box::new(window)));
         }
         self.closed = closed;
+        if changed {
+            self.counters.open_windows.set(self.engine.open_windows() as u64);
+        }
+        if self.unsettled {
+            return;
+        }
         let watermark_us = self.engine.watermark_us();
-        if (watermark_us != self.reported.0 || self.owes_arrival()) && !self.drained {
+        if (watermark_us != self.reported.0 || self.owes_arrival()) && self.ending != Ending::Drained {
             self.reported = (watermark_us, self.reached_ns);
             self.counters.watermark_us.set(watermark_us as u64);
             self.report(Report::Reached { watermark_us, arrival_ns: self.reached_ns });
         }
         self.answer_sweep();
-        self.counters.open_windows.set(self.engine.open_windows() as u64);
     }
 
     /// Publish is to hear that the last chunk has been worked through, but not at every look
@@ -89,7 +95,7 @@ impl Window {
         if self.changed_live && now.mono_ns >= self.next_live_ns {
             self.next_live_ns = now.mono_ns + self.live_interval_ns;
             self.changed_live = false;
-            if let Some(window) = self.engine.newest(0) {
+            if let Some(window) = self.engine.newest(0, now.wall_us) {
                 self.report(Report::Live(Box::new(window)));
             }
         }
@@ -102,6 +108,7 @@ impl Window {
 
     /// The second's latencies and the busiest sources.
     pub(super) fn send_second(&mut self) {
+        self.counters.open_windows.set(self.engine.open_windows() as u64);
         self.report(Report::Top(Box::new(self.engine.top().clone())));
         if self.recording.as_ref().is_some_and(|h| !h.is_empty())
             && let Some(full) = self.recording.take()
