@@ -116,6 +116,10 @@ impl Core {
         let pin = |field: &str| dictionary.fields.pin(field);
         let layout = window_plan.layout(&config.windows, Some(started.wall_us), pin);
         let families = layout.families.len();
+        // Alerts look fields up by name: somebody else's names must not push theirs out.
+        for alert in &config.alerts {
+            dictionary.fields.pin(&alert.field);
+        }
         let progress: Vec<_> = (0..lanes).map(|_| Arc::new(LaneProgress::new(shards))).collect();
         let parse_counters: Vec<_> = (0..lanes).map(|_| Arc::new(ParseCounters::new(families))).collect();
         let types = config.limits.event_types;

@@ -118,11 +118,18 @@ impl Aggregate {
 
     /// Adds what `other` has seen.
     pub fn merge(&mut self, other: &Self) {
-        self.merge_filtered(other, |_| true, |_| true);
+        if self.is_empty() {
+            *self = other.clone();
+        } else {
+            self.merge_filtered(other, |_| true, |_| true);
+        }
     }
 
     /// Adds what `other` has seen of what `show` shows; events, types and sources always.
     pub fn merge_shown(&mut self, other: &Self, show: &Projection) {
+        if show.shows_all_fields() && other.distinct.is_empty() {
+            return self.merge(other);
+        }
         self.merge_filtered(other, |field| show.shows_field(field), |slot| show.shows_distinct(slot));
     }
 

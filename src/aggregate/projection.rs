@@ -23,6 +23,11 @@ impl Projection {
         Self { fields, distinct: distinct.into() }
     }
 
+    /// Whether every field is shown.
+    pub fn shows_all_fields(&self) -> bool {
+        self.fields.is_none()
+    }
+
     /// Whether a field is shown.
     #[inline]
     pub fn shows_field(&self, id: u32) -> bool {

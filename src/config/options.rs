@@ -181,7 +181,7 @@ pub static OPTIONS: &[Opt] = &[
     opt(
         "limits.field_names",
         Kind::Whole(1, 1_000_000, place!(limits.field_names)),
-        "Distinct names of numeric fields at a time.",
+        "Distinct names of numeric fields at a time; what is over is left out of its event and counted.",
     ),
     opt(
         "limits.keys",

@@ -178,6 +178,14 @@ fn windows_that_cannot_be() {
         &sliding("1ms"),
         "window.slide = \"1ms\": expected a slide that cuts the size into at most 4096",
     );
+    complains(
+        &sliding("5ms"),
+        "window.slide = \"5ms\": expected a slide that puts an event into at most 1000 windows",
+    );
+    complains(
+        &format!("{}allowed_lateness = \"9s\"\n", sliding("20ms")),
+        "expected less, or a longer slide: one late event would revise 450 results of 500 slices each",
+    );
     complains(&sliding("0s"), "window.slide = \"0s\": expected a duration above 0");
     let session = "[[window]]\nname = \"w\"\nkind = \"session\"\ngap = \"5s\"\n";
     complains(&format!("{session}size = \"5s\""), "window.size: a session window has gap only");

@@ -73,6 +73,10 @@ const MAX_WINDOWS: usize = 256;
 const MAX_SIZE: Duration = Duration::from_secs(7 * 86_400);
 /// Slices of one window at most.
 const MAX_SLICES: u128 = 4_096;
+/// Windows over one event at most: each may become a result of its own.
+const MAX_OVERLAP: u128 = 1_000;
+/// Slices merged for one late event at most: results that it may revise, times slices of each.
+const MAX_REVISION: u128 = 10_000;
 /// Members of `group_by`, `fields` and `distinct` at most.
 const MAX_GROUP_BY: usize = 8;
 const MAX_FIELDS: usize = 256;
@@ -155,6 +159,18 @@ fn window(entry: &mut Entry<'_, '_>) -> Option<Window> {
         Some(_) => entry.duration("allowed_lateness", MAX_SIZE, DURATION)?,
         None => Duration::ZERO,
     };
+    if let WindowKind::Sliding { size, slide } = kind {
+        let slices = size.as_millis() / gcd(size.as_millis(), slide.as_millis());
+        let revised = (allowed_lateness.min(size).as_millis() / slide.as_millis()).max(1);
+        if !allowed_lateness.is_zero() && slices * revised > MAX_REVISION {
+            let value = entry.get("allowed_lateness")?;
+            let expected = format!(
+                "less, or a longer slide: one late event would revise {revised} results of {slices} slices each"
+            );
+            entry.wrong("allowed_lateness", value, &expected);
+            return None;
+        }
+    }
     let member = |text: &str| Member::parse(text);
     const GROUP_BY: &str = "a list such as [\"source\", \"metadata.rack\"]";
     let group_by = entry.list("group_by", MAX_GROUP_BY, GROUP_BY, member).ok()?;
@@ -222,6 +238,11 @@ fn kind(entry: &mut Entry<'_, '_>) -> Option<WindowKind> {
                 let expected = format!(
                     "a slide that cuts the size into at most {MAX_SLICES} slices; these are slices of {slice_ms} ms"
                 );
+                entry.wrong("slide", value, &expected);
+                return None;
+            }
+            if size.as_millis() / slide.as_millis() > MAX_OVERLAP {
+                let expected = format!("a slide that puts an event into at most {MAX_OVERLAP} windows");
                 entry.wrong("slide", value, &expected);
                 return None;
             }

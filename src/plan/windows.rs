@@ -4,6 +4,7 @@
 //! same groups and share slices. Filters and groupings are worked out once an event, by the parse
 //! thread, however many windows have them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::aggregate::Projection;
@@ -46,6 +47,8 @@ pub struct WindowPlan {
     pub groupings: Vec<Vec<Member>>,
     /// Dimensions whose distinct values are counted.
     pub distinct: Vec<Member>,
+    /// Numeric fields that any window shows; `None`: all.
+    pub fields: Option<BTreeSet<String>>,
     /// Which window thread an event goes to.
     pub route: Route,
 }
@@ -59,6 +62,7 @@ impl WindowPlan {
             filters: Vec::new(),
             groupings: Vec::new(),
             distinct: Vec::new(),
+            fields: Some(BTreeSet::new()),
             route: route(windows),
         };
         for window in windows {
@@ -82,6 +86,10 @@ impl WindowPlan {
                 plan.families.len() - 1
             });
             plan.family_of.push(family);
+            plan.fields = match (plan.fields.take(), &window.fields) {
+                (Some(known), Some(more)) => Some(known.into_iter().chain(more.iter().cloned()).collect()),
+                _ => None,
+            };
             for member in &window.distinct {
                 index_of(&mut plan.distinct, member);
             }

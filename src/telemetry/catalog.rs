@@ -88,6 +88,11 @@ pub const METRICS: &[Metric] = &[
         "Events that a window lacks because limits.keys allows no more groups, by window.",
     ),
     metric(
+        "flumen_fields_left_out_total",
+        Counter,
+        "Numeric fields left out of their events because limits.field_names allows no more names.",
+    ),
+    metric(
         "flumen_late_records_lost_total",
         Counter,
         "Late events whose record found no room; they are counted all the same.",

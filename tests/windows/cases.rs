@@ -236,3 +236,19 @@ fn quantiles_of_one_two_and_sixteen_values() {
         assert_eq!(of(16, q), (q * 15.0).floor() * 1.1, "{q}");
     }
 }
+
+/// Flink needs an event to close a window. An idle thread sleeps until the moment at which silence
+/// will have closed the next one, not longer and not shorter.
+#[test]
+fn silence_closes_at_the_time_foretold() {
+    for kind in [tumbling(10), sliding(10, 5), session(7)] {
+        let mut rig = Rig::new(&layout(&[Family::All], &[(kind, 0, 0)]), DELAY, 10, 1);
+        rig.arrive(Rig::moment(100, 1_000), &[Event::at(503, 1.0)], |_| 0);
+        let due_ns = rig.shards[0].next_close_ns(Rig::moment(100, 1_000)).unwrap();
+        let due = (due_ns / crate::rig::NS_PER_UNIT) as i64;
+        rig.pass(Rig::moment(due - 1, 1_000 + due - 101));
+        assert!(rig.results.is_empty(), "{kind:?}");
+        rig.pass(Rig::moment(due, 1_000 + due - 100));
+        assert_eq!(rig.results.len(), 1, "{kind:?}");
+    }
+}

@@ -5,6 +5,7 @@ mod cases;
 mod clocks;
 mod core;
 mod flink;
+mod hostile;
 mod oracle;
 mod properties;
 mod rig;

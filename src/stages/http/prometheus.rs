@@ -138,6 +138,7 @@ fn windows(text: &mut Text, shared: &Shared) {
     let t = &shared.telemetry;
     each("flumen_window_late_events_total", &|at| t.missed(at));
     each("flumen_window_no_room_events_total", &|at| t.no_room(shared.family_of[at]));
+    text.single("flumen_fields_left_out_total", t.parse_sum(|p| &p.fields_left_out));
     let lost = windows.iter().map(|w| w.late_lost.get()).sum::<u64>();
     text.single("flumen_late_records_lost_total", lost);
     text.metric("flumen_open_windows");

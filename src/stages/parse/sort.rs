@@ -54,6 +54,11 @@ impl Sorter {
         self.caches.iter_mut().for_each(|cache| cache.begin_epoch(epoch));
     }
 
+    /// Whether any window shows a numeric field.
+    pub(super) fn shows(&self, field: &str) -> bool {
+        self.plan.fields.as_ref().is_none_or(|fields| fields.contains(field))
+    }
+
     /// Sorts an event into its families.
     pub(super) fn sort(
         &mut self,

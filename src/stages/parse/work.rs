@@ -191,14 +191,6 @@ impl Work {
             .sources
             .id(&self.dictionary.sources, event.source(), settings.keys)
             .ok_or_else(|| full(Reject::TooManyKeys, "source", settings.keys))?;
-        self.values.clear();
-        for (name, value) in event.fields() {
-            let id = self
-                .fields
-                .id(&self.dictionary.fields, name, settings.field_names)
-                .ok_or_else(|| full(Reject::TooManyKeys, "field name", settings.field_names))?;
-            self.values.push((id, value));
-        }
         if !settings.rules.keeps(event, time_us, now_us) {
             self.max_time_us = self.max_time_us.max(time_us);
             self.tally.filtered += 1;
@@ -212,6 +204,14 @@ impl Work {
         if wanted == Wanted::No {
             self.tally.filtered += 1;
             return Ok(());
+        }
+        self.values.clear();
+        for (name, value) in event.fields().filter(|(name, _)| self.sorter.shows(name)) {
+            // The event is worth more than one field too many.
+            match self.fields.id(&self.dictionary.fields, name, settings.field_names) {
+                Some(id) => self.values.push((id, value)),
+                None => self.counters.fields_left_out.add(1),
+            }
         }
         let shard = self.sorter.shard(event, source, kind, self.shards.len());
         let staged = &mut self.shards[shard].staged;
@@ -261,10 +261,6 @@ impl Work {
 }
 
 fn full(reason: Reject, what: &str, limit: usize) -> Rejection {
-    let key = match what {
-        "type" => "event_types",
-        "field name" => "field_names",
-        _ => "keys",
-    };
+    let key = if what == "type" { "event_types" } else { "keys" };
     Rejection { reason, message: format!("a new {what} beyond the {limit} that limits.{key} allows") }
 }

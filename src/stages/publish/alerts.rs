@@ -36,6 +36,7 @@ pub fn evaluate(
                 "message": fill(&rule.message, value),
                 "window": window.name,
                 "group": group_map(group),
+                "revision": closed.revision,
                 "field": rule.field,
                 "statistic": format!("{:?}", rule.statistic).to_lowercase(),
                 "value": value,

@@ -2,7 +2,7 @@
 //! two readings (rates). Written by the publish thread, read by the HTTP threads; the lock is
 //! held for the copying of a few pointers and stands nowhere on the way from socket to window.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::groups::Group;
@@ -52,11 +52,14 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    fn wants(&self, kept: &Kept) -> bool {
-        self.since_us.is_none_or(|since_us| kept.end_us > since_us)
-            && self.group.iter().all(|(member, value)| {
-                kept.group.iter().any(|(m, v)| **m == **member && v.as_deref() == value.as_deref())
-            })
+    fn is_recent(&self, key: &Key) -> bool {
+        self.since_us.is_none_or(|since_us| key.0 > since_us)
+    }
+
+    fn wants_group(&self, group: &Group) -> bool {
+        self.group.iter().all(|(member, value)| {
+            group.iter().any(|(m, v)| **m == **member && v.as_deref() == value.as_deref())
+        })
     }
 }
 
@@ -77,9 +80,12 @@ pub struct Rates {
     pub top_sources: Vec<(Arc<str>, u64)>,
 }
 
+/// End, start and group: the order of results, and what tells them apart.
+type Key = (i64, i64, Group);
+
 #[derive(Debug, Default)]
 struct Inner {
-    history: Vec<VecDeque<Kept>>,
+    history: Vec<BTreeMap<Key, Arc<str>>>,
     history_bytes: usize,
     alerts: VecDeque<Arc<str>>,
     letters: VecDeque<Arc<DeadLetter>>,
@@ -100,10 +106,7 @@ impl Board {
     /// `max_bytes` for all of them.
     pub fn new(windows: usize, results_per_window: usize, max_bytes: usize) -> Self {
         Self {
-            inner: Mutex::new(Inner {
-                history: (0..windows).map(|_| VecDeque::new()).collect(),
-                ..Inner::default()
-            }),
+            inner: Mutex::new(Inner { history: vec![BTreeMap::new(); windows], ..Inner::default() }),
             results_per_window,
             max_bytes,
         }
@@ -124,28 +127,23 @@ impl Board {
             return;
         };
         for &(start_us, end_us) in replaced {
-            // In the order of their ends, so only those of the same end are looked at.
-            let from = history.partition_point(|old| old.end_us < end_us);
-            let same = history.range(from..).take_while(|old| old.end_us == end_us);
-            let place = same.enumerate().find(|(_, old)| old.start_us == start_us && old.group == kept.group);
-            if let Some((at, _)) = place
-                && let Some(gone) = history.remove(from + at)
-            {
-                inner.history_bytes -= gone.json.len();
+            if let Some(gone) = history.remove(&(end_us, start_us, Arc::clone(&kept.group))) {
+                inner.history_bytes -= gone.len();
             }
         }
         inner.history_bytes += kept.json.len();
-        let at = history.partition_point(|old| old.end_us <= kept.end_us);
-        history.insert(at, kept);
+        if let Some(gone) = history.insert((kept.end_us, kept.start_us, kept.group), kept.json) {
+            inner.history_bytes -= gone.len();
+        }
         if history.len() > self.results_per_window
-            && let Some(gone) = history.pop_front()
+            && let Some((_, gone)) = history.pop_first()
         {
-            inner.history_bytes -= gone.json.len();
+            inner.history_bytes -= gone.len();
         }
         while inner.history_bytes > self.max_bytes {
             let fullest = inner.history.iter_mut().max_by_key(|h| h.len());
-            match fullest.and_then(VecDeque::pop_front) {
-                Some(gone) => inner.history_bytes -= gone.json.len(),
+            match fullest.and_then(BTreeMap::pop_first) {
+                Some((_, gone)) => inner.history_bytes -= gone.len(),
                 None => break,
             }
         }
@@ -157,8 +155,9 @@ impl Board {
         let Some(history) = inner.history.get(window) else {
             return Vec::new();
         };
-        let newest = history.iter().rev().filter(|kept| wanted.wants(kept)).take(wanted.limit);
-        let mut newest: Vec<_> = newest.map(|kept| Arc::clone(&kept.json)).collect();
+        let newest = history.iter().rev().take_while(|(key, _)| wanted.is_recent(key));
+        let newest = newest.filter(|(key, _)| wanted.wants_group(&key.2)).take(wanted.limit);
+        let mut newest: Vec<_> = newest.map(|(_, json)| Arc::clone(json)).collect();
         newest.reverse();
         newest
     }
@@ -243,6 +242,7 @@ mod tests {
         assert_eq!(texts(&board, 0, newest(10)), ["0020", "0030", "0040"]);
         assert_eq!(texts(&board, 0, newest(2)), ["0030", "0040"]);
         assert_eq!(texts(&board, 0, Wanted { since_us: Some(30), ..newest(10) }), ["0040"]);
+        // As long as there is room.
         board.keep(1, kept(50, None), &[]);
         board.keep(1, kept(60, None), &[]);
         assert_eq!(texts(&board, 0, newest(10)), ["0030", "0040"], "16 bytes hold four results");

@@ -86,3 +86,47 @@ impl Sweep {
         Some((epoch, std::mem::take(&mut self.in_use)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::names::Cache;
+
+    /// A table full of names in use, and a stranger with a new one every second.
+    #[test]
+    fn a_sweep_that_frees_nothing_is_put_off_longer_and_longer() {
+        let dictionary = Dictionary::new(0);
+        let mut cache = Cache::default();
+        let mut in_use = InUse::new(0);
+        for at in 0..1_000 {
+            let id = cache.id(&dictionary.sources, &at.to_string(), 1_000);
+            in_use.sources.insert(id.unwrap());
+        }
+        let mut sweep = Sweep::new(1, Vec::new());
+        let mut sweeps = 0;
+        for second in 0..120 {
+            assert_eq!(cache.id(&dictionary.sources, &format!("new {second}"), 1_000), None);
+            sweep.allow();
+            sweep.begin(&dictionary);
+            let Some(epoch) = sweep.epoch else { continue };
+            cache.begin_epoch(epoch);
+            sweep.answer(0, epoch, &in_use);
+            let (epoch, in_use) = sweep.answered().unwrap();
+            let swept = dictionary.sweep(&in_use, epoch);
+            sweep.ended(swept, &dictionary);
+            sweeps += 1;
+        }
+        assert!((3..=8).contains(&sweeps), "{sweeps} sweeps in two minutes");
+        // Room again: at once.
+        in_use = InUse::new(0);
+        sweep.left = 0;
+        sweep.allow();
+        assert_eq!(cache.id(&dictionary.sources, "new", 1_000), None);
+        sweep.begin(&dictionary);
+        let epoch = sweep.epoch.unwrap();
+        sweep.answer(0, epoch, &in_use);
+        let (epoch, in_use) = sweep.answered().unwrap();
+        sweep.ended(dictionary.sweep(&in_use, epoch), &dictionary);
+        assert_eq!(sweep.pause, 1);
+    }
+}
