@@ -3,7 +3,10 @@
 
 mod common;
 
-use common::{Daemon, LAYOUTS, now_s, read_ack, wait_for};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+use common::{Daemon, LAYOUTS, PATIENCE, now_s, read_ack, wait_for};
 use serde_json::{Value, json};
 use tungstenite::Message;
 
@@ -168,4 +171,31 @@ fn what_no_window_wants_is_filtered() {
         letter["message"].as_str().unwrap().contains("group beyond the 5 that limits.keys allows"),
         "{letter}"
     );
+}
+
+/// A reader that does nothing but read gets every result of many groups that close at once.
+#[test]
+fn results_of_many_groups_reach_a_reader() {
+    const SOURCES: usize = 2_000;
+    let config = "[time]\nwatermark_delay = \"0s\"\nidle_timeout = \"1h\"\n\
+        [[window]]\nname = \"by\"\nkind = \"tumbling\"\nsize = \"1s\"\ngroup_by = [\"source\"]\n";
+    let daemon = Daemon::start(1, 2, config);
+    let mut stream = TcpStream::connect(daemon.http).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET /stream/metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    // It is subscribed once the first statistics have come.
+    assert!(lines.any(|line| line == "event: stats"));
+    let start = (now_s() - 1_000.0).floor();
+    let mut socket = daemon.connect("/ws/ingest?ack=1");
+    let event = |source: usize, at: f64| json!({"source": format!("s{source}"), "type": "t", "timestamp": start + at, "data": {"value": 1}});
+    let events: Vec<_> = (0..SOURCES).map(|source| event(source, 0.5)).collect();
+    socket.send(Message::text(json!(events).to_string())).unwrap();
+    socket.send(Message::text(event(0, 5.0).to_string())).unwrap();
+    let mut results = 0;
+    while results < SOURCES {
+        let line = lines.next().unwrap();
+        assert_ne!(line, "event: gap", "after {results} results");
+        results += usize::from(line == "event: window");
+    }
 }

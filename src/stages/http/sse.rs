@@ -14,8 +14,9 @@ use crate::message::{Frame, Subscribe};
 use crate::runtime::ring::{Rx, Tx, ring};
 use crate::runtime::wake::{Bell, INPUT};
 
-/// Frames a subscriber may be behind before it loses some.
-const RING_FRAMES: usize = 256;
+/// Frames a subscriber may be behind before it loses some: a window of some thousand groups closes
+/// at once. The ring takes 64 KiB; the frames are shared by all.
+const RING_FRAMES: usize = 8_192;
 /// A comment after this much silence tells proxies and clients that the stream is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 

@@ -41,8 +41,8 @@ use sweep::Sweep;
 const SECOND_NS: u64 = 1_000_000_000;
 /// Messages of each ring a turn.
 const MESSAGES_PER_TURN: usize = 256;
-/// Results published in a turn.
-const RESULTS_PER_TURN: usize = 512;
+/// Results published in a turn, before subscribers are woken.
+const RESULTS_PER_TURN: usize = 128;
 // A sweep counts on it that late events told before it are out of their ring.
 const _: () = assert!(plan::LATE <= MESSAGES_PER_TURN);
 /// Sources in `/api/stats`.
