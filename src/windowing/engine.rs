@@ -45,6 +45,7 @@ pub struct Engine {
     arrival: Now,
     lane: u32,
     due: Due,
+    closed_us: i64,
     missed: WindowSet,
     /// The busiest sources since the start.
     top: Top,
@@ -61,6 +62,7 @@ impl Engine {
             arrival: Now::default(),
             lane: 0,
             due: Due::Nothing,
+            closed_us: i64::MIN,
             missed: WindowSet::default(),
             top: Top::default(),
         }
@@ -133,10 +135,7 @@ impl Engine {
         let watermark_us = self.watermark.current_us();
         let settled = match self.due {
             Due::Nothing => return true,
-            Due::Windows(until_us) => {
-                self.grids.iter_mut().all(|grid| grid.close(until_us, &mut budget, out))
-                    && self.sessions.iter_mut().all(|sessions| sessions.close(until_us, &mut budget, out))
-            }
+            Due::Windows(until_us) => self.close(until_us, &mut budget, out),
             Due::Revisions => {
                 let arrival_ns = self.arrival.mono_ns;
                 let trigger = Trigger::Late { arrival_ns, lane: self.lane, watermark_us };
@@ -149,6 +148,22 @@ impl Engine {
             self.due = Due::Nothing;
         }
         settled
+    }
+
+    /// Closes windows in the order of their ends, so that what is out can be told on the way.
+    fn close(&mut self, until_us: i64, budget: &mut Budget, out: &mut Vec<Closed>) -> bool {
+        loop {
+            let step_us = self.next_end_us().map_or(until_us, |end_us| end_us.min(until_us));
+            let closed = self.grids.iter_mut().all(|grid| grid.close(step_us, budget, out))
+                && self.sessions.iter_mut().all(|sessions| sessions.close(step_us, budget, out));
+            if !closed {
+                return false;
+            }
+            self.closed_us = self.closed_us.max(step_us);
+            if step_us == until_us {
+                return true;
+            }
+        }
     }
 
     /// The newest open window `window` that has begun at `now_us`, its groups together, as it is;
@@ -165,11 +180,19 @@ impl Engine {
         self.watermark.current_us()
     }
 
+    /// All windows that end up to here have been handed out: the watermark, once settled.
+    pub fn closed_us(&self) -> i64 {
+        self.closed_us
+    }
+
+    fn next_end_us(&self) -> Option<i64> {
+        let grids = self.grids.iter().filter_map(Grid::next_end_us);
+        grids.chain(self.sessions.iter().filter_map(Sessions::next_end_us)).min()
+    }
+
     /// When (monotonic ns) the next window would close without another event; at the earliest.
     pub fn next_close_ns(&self, now: Now) -> Option<u64> {
-        let grids = self.grids.iter().filter_map(Grid::next_end_us);
-        let end_us = grids.chain(self.sessions.iter().filter_map(Sessions::next_end_us)).min()?;
-        self.watermark.reaches_at_ns(end_us, now)
+        self.watermark.reaches_at_ns(self.next_end_us()?, now)
     }
 
     /// Windows that hold events and have not closed; sessions, but no other groups, told apart.

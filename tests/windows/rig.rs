@@ -57,6 +57,8 @@ pub struct Rig {
     pub merger: Merger,
     /// Of the arrivals that follow.
     pub lane: u32,
+    told_ns: u64,
+    drained: bool,
     /// Of one call of `settle`.
     pub budget: i64,
     pub results: Vec<Complete>,
@@ -75,6 +77,8 @@ impl Rig {
             shards: (0..shards).map(|_| engine()).collect(),
             merger: Merger::new(layout.clone(), shards),
             lane: 0,
+            told_ns: 0,
+            drained: false,
             budget: 3,
             results: Vec::new(),
             applied: false,
@@ -133,6 +137,7 @@ impl Rig {
     /// The input ends.
     pub fn drain(&mut self) {
         self.tell(u64::MAX);
+        self.drained = true;
         self.each(Engine::drain);
         while let Some(complete) = self.merger.next(true) {
             self.results.push(complete);
@@ -144,14 +149,26 @@ impl Rig {
         let mut out = Vec::new();
         for (at, engine) in self.shards.iter_mut().enumerate() {
             what(engine);
-            while !engine.settle(Budget::new(self.budget), &mut out) {}
+            while !engine.settle(Budget::new(self.budget), &mut out) {
+                out.drain(..).for_each(|part| self.merger.add(at, part));
+                if self.drained {
+                    continue;
+                }
+                // What is out is told on the way.
+                self.merger.reached(at, engine.closed_us(), self.told_ns);
+                while let Some(complete) = self.merger.next(false) {
+                    self.results.push(complete);
+                }
+            }
             out.drain(..).for_each(|part| self.merger.add(at, part));
         }
     }
 
     fn tell(&mut self, arrival_ns: u64) {
+        self.told_ns = arrival_ns;
         for (at, engine) in self.shards.iter().enumerate() {
             self.merger.reached(at, engine.watermark_us(), arrival_ns);
+            assert_eq!(engine.closed_us(), engine.watermark_us());
         }
         while let Some(complete) = self.merger.next(false) {
             self.results.push(complete);

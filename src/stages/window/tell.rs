@@ -38,10 +38,7 @@ impl Window {
         if changed {
             self.counters.open_windows.set(self.engine.open_windows() as u64);
         }
-        if self.unsettled {
-            return;
-        }
-        let watermark_us = self.engine.watermark_us();
+        let watermark_us = self.engine.closed_us();
         if (watermark_us != self.reported.0 || self.owes_arrival()) && self.ending != Ending::Drained {
             self.reported = (watermark_us, self.reached_ns);
             self.counters.watermark_us.set(watermark_us as u64);
