@@ -65,7 +65,7 @@ struct Member {
     slide_us: i64,
     lateness_us: i64,
     show: Projection,
-    /// Windows that end up to here have closed.
+    /// Windows that end up to here have closed, if that is further than the grid's.
     closed_us: i64,
     /// Late events that change closed windows: group and start of their slice.
     revised: BTreeSet<(u32, i64)>,
@@ -102,12 +102,14 @@ impl Member {
         true
     }
 
-    /// The start of the next window that holds events and has not closed.
-    fn next_open(&self, slices: &BTreeMap<i64, Slice>) -> Option<i64> {
-        if self.closed_us == i64::MAX {
+    /// The start of the next window that holds events and has not closed, given that those that
+    /// end up to `closed_us` have.
+    fn next_open(&self, closed_us: i64, slices: &BTreeMap<i64, Slice>) -> Option<i64> {
+        let closed_us = closed_us.max(self.closed_us);
+        if closed_us == i64::MAX {
             return None;
         }
-        let start_us = self.first_ending_after(self.closed_us);
+        let start_us = self.first_ending_after(closed_us);
         let (&slice_us, _) = slices.range(start_us..).next()?;
         // Not before the first window that reaches the slice.
         Some(start_us.max(self.first_ending_after(slice_us)))
@@ -121,6 +123,10 @@ pub struct Grid {
     slice_us: i64,
     members: Vec<Member>,
     slices: BTreeMap<i64, Slice>,
+    /// Windows that end up to here have closed.
+    closed_us: i64,
+    /// The end of the window that closes next; `i64::MAX`: there is none.
+    next_end_us: i64,
     /// What any member shows.
     keep: Projection,
     /// Cleared aggregates for the next slices, so that their memory is used again.
@@ -162,6 +168,8 @@ impl Grid {
                         slice_us: step_us,
                         members: vec![member],
                         slices: BTreeMap::new(),
+                        closed_us: i64::MIN,
+                        next_end_us: i64::MAX,
                         keep: Projection::default(),
                         spare: Vec::new(),
                     },
@@ -221,6 +229,7 @@ impl Grid {
             _ => Cells::Many(HashMap::default()),
         };
         self.slices.insert(start_us, Slice { cells, expires_us });
+        self.find_next_end();
     }
 
     /// Hands out the closed windows that late events have changed since the last call, each
@@ -264,23 +273,43 @@ impl Grid {
 
     /// Closes the windows whose end the watermark has reached; whether all of them have.
     pub fn close(&mut self, watermark_us: i64, budget: &mut Budget, out: &mut Vec<Closed>) -> bool {
-        for at in 0..self.members.len() {
-            while let Some(start_us) = self.members[at].next_open(&self.slices)
-                && self.members[at].end(start_us) <= watermark_us
-            {
-                if !budget.spend(self.slices_of(at)) {
-                    return false;
-                }
-                for (group, aggregate) in self.merged_groups(at, start_us) {
-                    budget.spend(1);
-                    out.push(self.closed(at, start_us, group, Trigger::Due, aggregate));
-                }
-                self.members[at].closed_us = self.members[at].end(start_us);
+        if self.next_end_us <= watermark_us {
+            if !(0..self.members.len()).all(|at| self.close_member(at, watermark_us, budget, out)) {
+                return false;
             }
-            self.members[at].closed_us = self.members[at].closed_us.max(watermark_us);
+            self.closed_us = self.closed_us.max(watermark_us);
+            self.find_next_end();
         }
+        self.closed_us = self.closed_us.max(watermark_us);
         self.retire(watermark_us);
         true
+    }
+
+    fn close_member(
+        &mut self,
+        at: usize,
+        watermark_us: i64,
+        budget: &mut Budget,
+        out: &mut Vec<Closed>,
+    ) -> bool {
+        while let Some(start_us) = self.members[at].next_open(self.closed_us, &self.slices)
+            && self.members[at].end(start_us) <= watermark_us
+        {
+            if !budget.spend(self.slices_of(at)) {
+                return false;
+            }
+            for (group, aggregate) in self.merged_groups(at, start_us) {
+                budget.spend(1);
+                out.push(self.closed(at, start_us, group, Trigger::Due, aggregate));
+            }
+            self.members[at].closed_us = self.members[at].end(start_us);
+        }
+        true
+    }
+
+    fn find_next_end(&mut self) {
+        let open = |m: &Member| Some(m.end(m.next_open(self.closed_us, &self.slices)?));
+        self.next_end_us = self.members.iter().filter_map(open).min().unwrap_or(i64::MAX);
     }
 
     /// How many slices a window is merged from.
@@ -296,7 +325,7 @@ impl Grid {
         // Not the one that the fastest clock has opened in the future.
         let (&slice_us, _) = self.slices.range(..=now_us).next_back()?;
         let start_us = *member.starts(slice_us).end();
-        if member.end(start_us) <= member.closed_us {
+        if member.end(start_us) <= self.closed_us {
             return None;
         }
         let mut all = Aggregate::default();
@@ -313,13 +342,13 @@ impl Grid {
 
     /// The end of the window that closes first.
     pub fn next_end_us(&self) -> Option<i64> {
-        self.members.iter().filter_map(|m| Some(m.end(m.next_open(&self.slices)?))).min()
+        Some(self.next_end_us).filter(|&end_us| end_us != i64::MAX)
     }
 
     /// Windows that hold events and have not closed, groups not told apart.
     pub fn open_windows(&self) -> usize {
         let open = |member: &Member| {
-            let (mut windows, mut after_us) = (0, member.closed_us);
+            let (mut windows, mut after_us) = (0, self.closed_us);
             for &slice_us in self.slices.keys() {
                 let (from_us, to_us) = (member.first_ending_after(after_us), *member.starts(slice_us).end());
                 let from_us = from_us.max(*member.starts(slice_us).start());
