@@ -72,6 +72,7 @@ fn the_openapi_document_lists_the_paths_the_api_answers() {
         "/api/rules",
         "/api/alerts",
         "/api/deadletters",
+        "/api/late",
         "/stream/metrics",
         "/metrics",
         "/health",
@@ -88,4 +89,24 @@ fn completions_and_the_man_page_come_out() {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_flumen")).args(args).output().unwrap();
         assert!(output.status.success() && output.stdout.len() > 500, "{args:?}");
     }
+}
+
+/// What a reader copies out of the documents is a good configuration.
+#[test]
+fn configurations_in_the_documents_are_good() {
+    let mut found = 0;
+    for name in ["README.md", "docs/WINDOWS.md"] {
+        let text = read(name);
+        for block in text.split("```toml\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            let file = std::env::temp_dir().join(format!("flumen-docs-{}-{found}.toml", std::process::id()));
+            std::fs::write(&file, block).unwrap();
+            let loaded =
+                flumen::config::load(&flumen::config::Sources { file: Some(&file), ..Default::default() });
+            std::fs::remove_file(&file).unwrap();
+            assert!(loaded.is_ok(), "{name}: {}\n{block}", loaded.unwrap_err());
+            found += 1;
+        }
+    }
+    assert!(found >= 2, "{found} configurations");
 }
