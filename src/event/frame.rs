@@ -135,16 +135,34 @@ impl Decoder {
     /// # Errors
     /// The first [`Violation`]; everything complete before it has been visited. From then on, as after
     /// a close frame, the decoder ignores what it is fed.
-    pub fn feed(&mut self, bytes: &mut [u8], visit: &mut dyn FnMut(Item<'_>)) -> Result<(), Violation> {
+    ///
+    /// `spare` is memory for a message that the read cuts. A connection between messages owns none,
+    /// so that ten thousand idle ones cost nothing; a busy one need not ask the allocator at every
+    /// read if the caller lends the same to all.
+    pub fn feed(
+        &mut self,
+        bytes: &mut [u8],
+        spare: &mut Vec<u8>,
+        visit: &mut dyn FnMut(Item<'_>),
+    ) -> Result<(), Violation> {
         if self.closed {
             return Ok(());
+        }
+        if self.carry.capacity() == 0 {
+            mem::swap(&mut self.carry, spare);
         }
         let outcome = self.take_apart(bytes, visit);
         if outcome.is_err() {
             self.closed = true;
         }
         if self.closed {
-            self.carry = Vec::new();
+            self.carry.clear();
+        }
+        if self.carry.is_empty() {
+            let unused = mem::take(&mut self.carry);
+            if spare.capacity() == 0 && unused.capacity() <= SMALL_CARRY {
+                *spare = unused;
+            }
         }
         outcome
     }
@@ -253,9 +271,6 @@ impl Decoder {
             }
             self.closed = visit_control(control, &self.carry[cut.start..], visit)?;
             self.carry.truncate(cut.start);
-            if cut.start == 0 {
-                self.carry = Vec::new();
-            }
             return Ok(());
         }
         let text = self.open == Some(true);
@@ -270,8 +285,8 @@ impl Decoder {
             }
             self.open = None;
             self.valid = 0;
-            let payload = mem::take(&mut self.carry);
-            visit(Item::Message { text, payload: &payload });
+            visit(Item::Message { text, payload: &self.carry });
+            self.carry.clear();
         }
         Ok(())
     }

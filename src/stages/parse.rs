@@ -130,6 +130,7 @@ impl Parse {
                 types: Cache::default(),
                 sources: Cache::default(),
                 fields: Cache::default(),
+                spare: Vec::new(),
                 sorter: Sorter::new(options.windows),
                 epoch: 0,
                 values: Vec::new(),
@@ -226,7 +227,8 @@ fn take_apart(conn: &mut Conn, bytes: &mut [u8], shed: bool, reader: &mut event:
     // The decoder is borrowed while it calls back, so it stands aside for the moment; the
     // stand-in owns no memory.
     let mut decoder = std::mem::replace(&mut conn.decoder, Decoder::new(0));
-    let fed = decoder.feed(bytes, &mut |item| match item {
+    let mut spare = std::mem::take(&mut work.spare);
+    let fed = decoder.feed(bytes, &mut spare, &mut |item| match item {
         FrameItem::Message { payload, .. } => {
             conn.frames += 1;
             work.tally.messages += 1;
@@ -243,6 +245,7 @@ fn take_apart(conn: &mut Conn, bytes: &mut [u8], shed: bool, reader: &mut event:
         FrameItem::Pong(_) => {}
         FrameItem::Close { code, .. } => work.close(conn, code.unwrap_or(1000), ""),
     });
+    work.spare = spare;
     conn.decoder = decoder;
     if let Err(violation) = fed {
         work.close(conn, violation.close_code, violation.what);

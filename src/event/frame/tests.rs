@@ -70,7 +70,7 @@ fn decode<'a>(max_message: usize, parts: impl IntoIterator<Item = &'a [u8]>) -> 
     for part in parts {
         let before = said.len();
         let was_closed = decoder.is_closed();
-        let result = decoder.feed(&mut part.to_vec(), &mut |item| said.push(item.into()));
+        let result = decoder.feed(&mut part.to_vec(), &mut Vec::new(), &mut |item| said.push(item.into()));
         assert!(decoder.carry.capacity() <= max_message + MAX_CONTROL);
         if was_closed {
             assert_eq!((said.len(), result), (before, Ok(())), "deaf once closed");
@@ -114,7 +114,7 @@ fn whole_messages_are_handed_out_in_place() {
     let mut decoder = Decoder::new(MAX);
     let mut said = Vec::new();
     decoder
-        .feed(&mut stream, &mut |item| {
+        .feed(&mut stream, &mut Vec::new(), &mut |item| {
             let Item::Message { text, payload } = item else { panic!("{item:?}") };
             assert!(read.contains(&payload.as_ptr()), "no copy");
             said.push((text, payload.to_vec()));
@@ -130,10 +130,10 @@ fn idle_decoders_are_small() {
     let mut decoder = Decoder::new(MAX);
     let stream = frame(BINARY, &vec![7; MAX]);
     let (first, second) = stream.split_at(MAX / 2);
-    decoder.feed(&mut first.to_vec(), &mut |_| panic!()).unwrap();
+    decoder.feed(&mut first.to_vec(), &mut Vec::new(), &mut |_| panic!()).unwrap();
     assert!(decoder.carry.capacity() >= MAX / 2 - MAX_HEADER);
     let mut seen = 0;
-    decoder.feed(&mut second.to_vec(), &mut |_| seen += 1).unwrap();
+    decoder.feed(&mut second.to_vec(), &mut Vec::new(), &mut |_| seen += 1).unwrap();
     assert_eq!((seen, decoder.carry.capacity()), (1, 0));
 }
 
@@ -141,7 +141,7 @@ fn idle_decoders_are_small() {
 fn an_announced_megabyte_costs_nothing_until_it_comes() {
     let mut decoder = Decoder::new(MAX);
     let stream = frame(BINARY, &vec![7; MAX]);
-    decoder.feed(&mut stream[..20].to_vec(), &mut |_| panic!()).unwrap();
+    decoder.feed(&mut stream[..20].to_vec(), &mut Vec::new(), &mut |_| panic!()).unwrap();
     assert!(decoder.carry.capacity() <= SMALL_CARRY);
 }
 
@@ -152,7 +152,7 @@ fn a_message_in_many_pieces_moves_seldom() {
     for stream in [frame(BINARY, &vec![7; MAX]), fragments.concat()] {
         let mut capacities = vec![];
         for part in stream.chunks(1000) {
-            decoder.feed(&mut part.to_vec(), &mut |_| ()).unwrap();
+            decoder.feed(&mut part.to_vec(), &mut Vec::new(), &mut |_| ()).unwrap();
             capacities.push(decoder.carry.capacity());
         }
         capacities.dedup();

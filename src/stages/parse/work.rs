@@ -30,6 +30,8 @@ pub(super) struct Work {
     pub(super) types: Cache,
     pub(super) sources: Cache,
     pub(super) fields: Cache,
+    /// Memory for messages that reads have cut, lent to whichever connection is being read.
+    pub(super) spare: Vec<u8>,
     pub(super) sorter: Sorter,
     /// The epoch of the names all this thread's numbers are from.
     pub(super) epoch: u32,
