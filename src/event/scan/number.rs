@@ -80,7 +80,10 @@ pub(super) fn read(text: &str, at: usize) -> Option<Number> {
         if decimals == 0 {
             return None;
         }
-    } else if n <= DIGITS && !matches!(byte(bytes, end), b'e' | b'E') {
+    } else if !matches!(byte(bytes, end), b'e' | b'E') {
+        if n > DIGITS {
+            return None; // It may be a u64 still, or not.
+        }
         let value = mantissa as f64;
         let (value, whole) =
             if negative { (-value, -i128::from(mantissa)) } else { (value, i128::from(mantissa)) };
