@@ -26,7 +26,7 @@ impl Span {
 
     /// Where in the whole event it lies, if it does.
     pub(super) fn in_whole(self) -> Option<Range<usize>> {
-        (self.start >= WHOLE).then(|| (self.start & !WHOLE) as usize..(self.end & !WHOLE) as usize)
+        (self.start >= WHOLE).then_some((self.start & !WHOLE) as usize..(self.end & !WHOLE) as usize)
     }
 
     pub(super) fn len(self) -> usize {
