@@ -9,20 +9,19 @@
 //! whole, and spans point into it. Only names that are no piece of the text (`metadata.x`, and
 //! those of nested objects) are built.
 
+mod bytes;
 mod number;
 
 #[cfg(test)]
 mod tests;
+
+use bytes::{byte, chunk, head, string_end};
 
 use super::scratch::{Section, Span};
 use super::{Limits, MAX_KIND, MAX_NAME, MAX_PARTS, MAX_SOURCE, Scratch, time};
 
 /// Levels of nesting beyond which an event is unusual (the scanner calls itself once a level).
 const DEEPEST: usize = 16;
-
-/// A byte in every byte of a word.
-const ONES: u64 = u64::MAX / 255;
-const HIGH: u64 = ONES * 0x80;
 
 /// An event that was the scanner's.
 pub(super) struct Scanned {
@@ -65,64 +64,6 @@ struct Inside {
     parts: usize,
 }
 
-/// The eight bytes from `at`, the first being the lowest, if there are eight.
-#[inline(always)]
-fn word(bytes: &[u8], at: usize) -> Option<u64> {
-    let eight = bytes.get(at..)?.first_chunk::<8>()?;
-    Some(u64::from_le_bytes(*eight))
-}
-
-/// The byte there; 0, which is nothing in JSON, behind the end.
-#[inline(always)]
-fn byte(bytes: &[u8], at: usize) -> u8 {
-    bytes.get(at).copied().unwrap_or(0)
-}
-
-/// The position of the quote that closes the string whose inside begins at `at`; `None`: there
-/// is an escape or a control character before it, or the text ends.
-///
-/// Eight bytes at a time, by the zero-byte test of Alan Mycroft (1987; Henry S. Warren,
-/// "Hacker's Delight", 6-1). A borrow may flag bytes above a hit, never below one, so the lowest
-/// flag is exact. Bytes from 0x80 on are flagged by none of the three tests.
-#[inline(always)]
-fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
-    while let Some(word) = word(bytes, at) {
-        let quote = word ^ (ONES * b'"' as u64);
-        let escape = word ^ (ONES * b'\\' as u64);
-        let hits = (quote.wrapping_sub(ONES) & !quote
-            | escape.wrapping_sub(ONES) & !escape
-            | word.wrapping_sub(ONES * 0x20) & !word)
-            & HIGH;
-        if hits != 0 {
-            let n = hits.trailing_zeros() & !7;
-            return ((word >> n) as u8 == b'"').then_some(at + n as usize / 8);
-        }
-        at += 8;
-    }
-    loop {
-        match byte(bytes, at) {
-            b'"' => return Some(at),
-            b'\\' | 0..=0x1f => return None,
-            _ => at += 1,
-        }
-    }
-}
-
-/// Up to the first eight bytes of a name, and the mask of as many; so that two names which
-/// differ there are told apart by one comparison.
-#[inline(always)]
-fn head(bytes: &[u8], start: usize, end: usize) -> (u64, u64) {
-    let mask = match end - start {
-        n @ 0..8 => (1 << (8 * n)) - 1,
-        _ => u64::MAX,
-    };
-    let first = word(bytes, start).unwrap_or_else(|| {
-        let name = bytes.get(start..end).unwrap_or(&[]);
-        name.iter().rev().fold(0, |word, &b| word << 8 | u64::from(b))
-    });
-    (first & mask, mask)
-}
-
 impl Scan<'_, '_> {
     /// The position of the next byte that is no white space.
     #[inline(always)]
@@ -148,16 +89,41 @@ impl Scan<'_, '_> {
             return None;
         }
         let end = string_end(self.bytes, at + 1)?;
-        let colon = self.next(end + 1);
-        if byte(self.bytes, colon) != b':' {
+        Some((at + 1, end, self.value(end + 1)?))
+    }
+
+    /// Where the value of a member begins whose name ends at `at`.
+    #[inline(always)]
+    fn value(&mut self, at: usize) -> Option<usize> {
+        // Mostly there is no space, and one look at two bytes is enough.
+        if let Some(&[b':', value]) = chunk(self.bytes, at)
+            && value > b' '
+        {
+            return Some(at + 1);
+        }
+        let colon = self.next(at);
+        (byte(self.bytes, colon) == b':').then(|| self.next(colon + 1))
+    }
+
+    /// Where the value of this member of an event begins, if it is this one. Names are compared
+    /// in turn and not searched for their end: tokens wait for the position of the one before,
+    /// and behind a guessed name it is known early.
+    #[inline(always)]
+    fn own<const N: usize>(&mut self, at: usize, name: &[u8; N]) -> Option<usize> {
+        if chunk(self.bytes, at) != Some(name) {
             return None;
         }
-        Some((at + 1, end, self.next(colon + 1)))
+        self.value(at + N)
     }
 
     /// Behind a value: the next member or element, or, after `close`, what follows (`Err`).
     #[inline(always)]
     fn more(&mut self, at: usize, close: u8) -> Option<Result<usize, usize>> {
+        if let Some(&[b',', value]) = chunk(self.bytes, at)
+            && value > b' '
+        {
+            return Some(Ok(at + 1));
+        }
         let at = self.next(at);
         match byte(self.bytes, at) {
             b',' => Some(Ok(self.next(at + 1))),
@@ -189,51 +155,45 @@ impl Scan<'_, '_> {
         let once = |saw: &mut bool| (!std::mem::replace(saw, true)).then_some(());
         let mut at = self.next(self.from + 1);
         let end = loop {
-            let (start, end, value) = self.key(at)?;
-            at = match self.bytes.get(start..end)? {
-                b"id" => {
-                    once(&mut saw_id)?;
-                    // An id may be anything; only a string of the right length is one.
-                    match self.text(value, MAX_NAME) {
-                        Some((span, next)) => {
-                            id = Some(span);
-                            next
-                        }
-                        None => self.skip(value, 2)?,
+            at = if let Some(value) = self.own(at, b"\"id\"") {
+                once(&mut saw_id)?;
+                // An id may be anything; only a string of the right length is one.
+                match self.text(value, MAX_NAME) {
+                    Some((span, next)) => {
+                        id = Some(span);
+                        next
                     }
+                    None => self.skip(value, 2)?,
                 }
-                b"source" => {
-                    let (span, next) = self.text(value, MAX_SOURCE)?;
-                    source.replace(span).is_none().then_some(next)?
+            } else if let Some(value) = self.own(at, b"\"source\"") {
+                let (span, next) = self.text(value, MAX_SOURCE)?;
+                source.replace(span).is_none().then_some(next)?
+            } else if let Some(value) = self.own(at, b"\"type\"") {
+                let (span, next) = self.text(value, MAX_KIND)?;
+                kind.replace(span).is_none().then_some(next)?
+            } else if let Some(value) = self.own(at, b"\"timestamp\"") {
+                once(&mut saw_time)?;
+                let (us, next) = self.timestamp(value)?;
+                time = us;
+                next
+            } else if let Some(value) = self.own(at, b"\"data\"") {
+                once(&mut saw_data)?;
+                if byte(self.bytes, value) != b'{' {
+                    return None;
                 }
-                b"type" => {
-                    let (span, next) = self.text(value, MAX_KIND)?;
-                    kind.replace(span).is_none().then_some(next)?
+                self.members(value, Inside { section: Section::Data, name: None, level: 2, parts: 0 })?
+            } else if let Some(value) = self.own(at, b"\"metadata\"") {
+                once(&mut saw_metadata)?;
+                if byte(self.bytes, value) == b'{' {
+                    let name = Some(self.scratch.build("metadata"));
+                    let section = Section::Metadata;
+                    self.members(value, Inside { section, name, level: 2, parts: 0 })?
+                } else {
+                    self.skip(value, 2)?
                 }
-                b"timestamp" => {
-                    once(&mut saw_time)?;
-                    let (us, next) = self.timestamp(value)?;
-                    time = us;
-                    next
-                }
-                b"data" => {
-                    once(&mut saw_data)?;
-                    if byte(self.bytes, value) != b'{' {
-                        return None;
-                    }
-                    self.members(value, Inside { section: Section::Data, name: None, level: 2, parts: 0 })?
-                }
-                b"metadata" => {
-                    once(&mut saw_metadata)?;
-                    if byte(self.bytes, value) == b'{' {
-                        let name = Some(self.scratch.build("metadata"));
-                        let section = Section::Metadata;
-                        self.members(value, Inside { section, name, level: 2, parts: 0 })?
-                    } else {
-                        self.skip(value, 2)?
-                    }
-                }
-                _ => self.skip(value, 2)?,
+            } else {
+                let (_, _, value) = self.key(at)?;
+                self.skip(value, 2)?
             };
             match self.more(at, b'}')? {
                 Ok(next) => at = next,

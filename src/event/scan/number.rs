@@ -3,7 +3,7 @@
 //! What must always hold: a number comes out as the nearest f64, which is what serde_json (with
 //! `float_roundtrip`) gives, or the answer is `None`.
 
-use super::{HIGH, ONES, byte, word};
+use super::bytes::{HIGH, ONES, byte, word};
 
 /// Powers of ten that f64 holds exactly.
 const EXACT: [f64; 23] = [
