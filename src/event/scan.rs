@@ -56,7 +56,7 @@ struct Scan<'t, 's> {
 #[derive(Clone, Copy)]
 struct Inside {
     section: Section,
-    /// The flattened name of the object; `None`: `data` itself.
+    /// The flattened name of the object; `None`: the section itself.
     name: Option<Span>,
     /// Levels of nesting, the event's being 1.
     level: usize,
@@ -185,9 +185,8 @@ impl Scan<'_, '_> {
             } else if let Some(value) = self.own(at, b"\"metadata\"") {
                 once(&mut saw_metadata)?;
                 if byte(self.bytes, value) == b'{' {
-                    let name = Some(self.scratch.build("metadata"));
                     let section = Section::Metadata;
-                    self.members(value, Inside { section, name, level: 2, parts: 0 })?
+                    self.members(value, Inside { section, name: None, level: 2, parts: 0 })?
                 } else {
                     self.skip(value, 2)?
                 }
@@ -301,13 +300,14 @@ impl Scan<'_, '_> {
         if start == end || end - start > MAX_NAME {
             return None;
         }
-        let name = match inside.name {
-            None => self.span(start, end),
-            Some(object) => {
+        let name = match (inside.name, inside.section) {
+            (None, Section::Data) => self.span(start, end),
+            (object, _) => {
                 let key = self.text.get(start..end)?;
-                let name = match object.in_whole() {
-                    None => self.scratch.build_below(object, key),
-                    Some(range) => {
+                let name = match object.map(|object| (object, object.in_whole())) {
+                    None => self.scratch.build_metadata(key),
+                    Some((object, None)) => self.scratch.build_below(object, key),
+                    Some((_, Some(range))) => {
                         let object = self.text.get(self.from..)?.get(range)?;
                         self.scratch.build_names(object, key)
                     }

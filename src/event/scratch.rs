@@ -13,6 +13,9 @@ pub(super) struct Span {
     end: u32,
 }
 
+/// In front of the names of that section.
+const METADATA: &str = "metadata.";
+
 const WHOLE: u32 = 1 << 31;
 
 impl Span {
@@ -169,8 +172,13 @@ impl Scratch {
         self.text.get(span.start as usize..span.end as usize).unwrap_or("")
     }
 
-    pub(super) fn build(&mut self, name: &str) -> Span {
-        Self::keep(&mut self.text, name)
+    /// The name of a member of `metadata`.
+    pub(super) fn build_metadata(&mut self, key: &str) -> Span {
+        let start = self.text.len() as u32;
+        self.text.reserve(METADATA.len() + key.len());
+        self.text.push_str(METADATA);
+        self.text.push_str(key);
+        Span { start, end: self.text.len() as u32 }
     }
 
     /// The name of a member of an object.
