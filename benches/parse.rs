@@ -1,4 +1,5 @@
-//! Parsing, ns per event: every format beside serde_json's typed borrow (`T`).
+//! Parsing, ns per event: every format beside serde_json's typed borrow (`T`), and JSON without
+//! the scanner in front of serde_json.
 
 mod support;
 
@@ -9,13 +10,15 @@ use support::{Mode, calibrate, events, interleave, spread};
 
 const EVENTS: usize = 10_000;
 
+const LIMITS: Limits = Limits {
+    nesting: 32,
+    fields_per_event: 256,
+    events_per_message: 10_000,
+    timestamp_unit: TimestampUnit::Auto,
+};
+
 fn reader() -> Reader {
-    Reader::new(Limits {
-        nesting: 32,
-        fields_per_event: 256,
-        events_per_message: 10_000,
-        timestamp_unit: TimestampUnit::Auto,
-    })
+    Reader::new(LIMITS)
 }
 
 fn read_all(reader: &mut Reader, messages: &[Vec<u8>]) {
@@ -82,12 +85,18 @@ fn main() {
     let bytes = |messages: &[Vec<u8>]| messages.iter().map(Vec::len).sum::<usize>() / EVENTS;
     mode.note(&format!("{} B an event as JSON, {} B as MessagePack", bytes(&single), bytes(&packed)));
     let (mut a, mut b, mut c, mut d) = (reader(), reader(), reader(), reader());
+    let mut slow = Reader::without_scanner(LIMITS);
+    let mut slow_array = Reader::without_scanner(LIMITS);
+    let mut slow_lines = Reader::without_scanner(LIMITS);
     let names = [
         "T: serde_json, typed borrow",
         "JSON, one a message",
         "JSON array of 100",
         "NDJSON of 100",
         "MessagePack map",
+        "JSON, one a message, serde_json alone",
+        "JSON array of 100, serde_json alone",
+        "NDJSON of 100, serde_json alone",
     ];
     let samples = interleave(
         mode.rounds(),
@@ -98,6 +107,9 @@ fn main() {
             (names[2], &mut || read_all(&mut b, &arrays)),
             (names[3], &mut || read_all(&mut c, &lines)),
             (names[4], &mut || read_all(&mut d, &packed)),
+            (names[5], &mut || read_all(&mut slow, &single)),
+            (names[6], &mut || read_all(&mut slow_array, &arrays)),
+            (names[7], &mut || read_all(&mut slow_lines, &lines)),
         ],
     );
     let t = spread(&samples[0]).0;

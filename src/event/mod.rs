@@ -1,10 +1,11 @@
 //! Events: taken out of messages, checked, flattened. Pure: bytes in, one reused [`Scratch`] out.
 //!
 //! [`Reader`] tells a message apart (JSON, JSON array, NDJSON, MessagePack) and splits it, so
-//! that a bad event is rejected alone; `json` and `msgpack` fill the scratch. A hand-written
-//! scanner for the usual shape of an event belongs beside `json`, in front of serde_json, which
-//! then stays the judge of everything unusual.
+//! that a bad event is rejected alone; `scan`, `json` and `msgpack` fill the scratch. `scan` is a
+//! hand-written scanner for the usual shape of a JSON event; `json`, by serde_json, is the judge
+//! of everything unusual.
 
+mod elements;
 pub mod filter;
 pub mod frame;
 mod json;
@@ -12,6 +13,7 @@ mod member;
 mod msgpack;
 mod reader;
 pub mod rules;
+mod scan;
 mod scratch;
 pub mod time;
 

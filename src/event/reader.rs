@@ -6,9 +6,14 @@
 //! - 0x80-0x8f, 0xde, 0xdf: one MessagePack map; 0x90-0x9f, 0xdc, 0xdd: an array of maps.
 //!
 //! What cannot be split is one rejected event.
+//!
+//! JSON is offered to `scan` first, which also finds the end of an event; what it leaves, from
+//! the beginning of that event, goes the way that is right for all JSON.
 
+use super::elements::{Elements, Piece};
 use super::json::{self, Parsed};
 use super::msgpack::{self, Cursor};
+use super::scan::{self, Scanned};
 use super::{Limits, Reject, Rejection, Scratch};
 
 /// One event of a message.
@@ -27,6 +32,8 @@ pub struct Outcome<'a> {
 pub struct Reader {
     limits: Limits,
     scratch: Scratch,
+    scans: bool,
+    left: u64,
 }
 
 /// What a message is, by its first significant byte.
@@ -42,24 +49,37 @@ enum Shape {
 impl Reader {
     /// A reader with these limits.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, scratch: Scratch::default() }
+        Self { limits, scratch: Scratch::default(), scans: true, left: 0 }
+    }
+
+    /// A reader that reads all JSON by serde_json, the slow way: to compare with.
+    pub fn without_scanner(limits: Limits) -> Self {
+        Self { scans: false, ..Self::new(limits) }
+    }
+
+    /// How many pieces of JSON were left to serde_json so far.
+    pub fn left_to_serde(&self) -> u64 {
+        self.left
     }
 
     /// Hands every event of the message to `visit`, good or rejected, in order.
     pub fn read(&mut self, payload: &[u8], visit: &mut dyn FnMut(Outcome<'_>)) {
         let (shape, body) = tell_apart(payload);
         let mut out = Out { index: 0, limit: self.limits.events_per_message, visit };
+        match shape {
+            Shape::JsonArray => return self.read_array(body, &mut out),
+            Shape::JsonLines => return self.read_lines(body, &mut out),
+            Shape::MsgpackMap | Shape::MsgpackArray => {}
+        }
         let (scratch, limits) = (&mut self.scratch, &self.limits);
         match shape {
-            Shape::JsonArray => read_array(body, scratch, limits, &mut out),
-            Shape::JsonLines => read_lines(body, scratch, limits, &mut out),
             Shape::MsgpackMap => {
                 let mut cursor = Cursor::new(body);
                 if read_map(body, &mut cursor, scratch, limits, &mut out) {
                     trailing(body, &cursor, &mut out);
                 }
             }
-            Shape::MsgpackArray => read_maps(body, scratch, limits, &mut out),
+            _ => read_maps(body, scratch, limits, &mut out),
         }
     }
 
@@ -144,77 +164,142 @@ fn tell_apart(payload: &[u8]) -> (Shape, &[u8]) {
     }
 }
 
-/// Reads a piece of text that should be one event and reports it.
-fn put_json(piece: &[u8], scratch: &mut Scratch, limits: &Limits, out: &mut Out<'_>) {
-    let event = match json::parse(piece, scratch, limits) {
-        Parsed::Whole(Ok(())) => Ok(&*scratch),
-        Parsed::Whole(Err(rejection)) | Parsed::Broken(rejection) => Err(rejection),
-    };
-    out.put(piece, event);
-}
+/// JSON, in its three framings.
+impl Reader {
+    /// The whole of a message as text, if the scanner may read it: events are cut out of it
+    /// without another look at UTF-8.
+    fn text<'b>(&self, body: &'b [u8]) -> Option<&'b str> {
+        self.scans.then(|| simdutf8::basic::from_utf8(body).ok()).flatten()
+    }
 
-fn read_array(body: &[u8], scratch: &mut Scratch, limits: &Limits, out: &mut Out<'_>) {
-    let mut elements = Elements::new(body);
-    loop {
-        let rest = elements.rest();
-        match elements.next() {
-            None => return,
-            Some(Piece::Element(piece)) => {
+    fn scan(&mut self, text: Option<&str>, from: usize) -> Option<Scanned> {
+        scan::scan(text?, from, &mut self.scratch, &self.limits)
+    }
+
+    fn parse(&mut self, piece: &[u8]) -> Parsed {
+        self.left += 1;
+        json::parse(piece, &mut self.scratch, &self.limits)
+    }
+
+    /// Reads a piece of text that should be one event and reports it.
+    fn put_json(&mut self, piece: &[u8], out: &mut Out<'_>) {
+        let event = match self.parse(piece) {
+            Parsed::Whole(Ok(())) => Ok(&self.scratch),
+            Parsed::Whole(Err(rejection)) | Parsed::Broken(rejection) => Err(rejection),
+        };
+        out.put(piece, event);
+    }
+
+    fn read_array(&mut self, body: &[u8], out: &mut Out<'_>) {
+        let text = self.text(body);
+        let mut elements = Elements::new(body);
+        loop {
+            let rest = elements.rest();
+            let start = elements.start();
+            if let Some(event) = self.scan(text, start)
+                && elements.pass(event.end)
+            {
                 if !out.may_go_on(rest) {
                     return;
                 }
-                put_json(piece, scratch, limits, out);
+                out.put(&body[start..event.end], Ok(&self.scratch));
+                continue;
             }
-            Some(Piece::Rest(rest)) => {
-                let message = "the array does not end where it should; this rest could not be split";
-                out.reject(rest, Reject::InvalidJson, message);
+            match elements.next() {
+                None => return,
+                Some(Piece::Element(piece)) => {
+                    if !out.may_go_on(rest) {
+                        return;
+                    }
+                    self.put_json(piece, out);
+                }
+                Some(Piece::Rest(rest)) => {
+                    let message = "the array does not end where it should; this rest could not be split";
+                    out.reject(rest, Reject::InvalidJson, message);
+                }
             }
+        }
+    }
+
+    fn read_lines(&mut self, body: &[u8], out: &mut Out<'_>) {
+        let text = self.text(body);
+        // One event over several lines, or one event a line? If the first line is not a value of
+        // its own but the whole is, it is the former.
+        let mut first = self.scan(text, 0);
+        match &first {
+            Some(event) if event.end == body.len() => return out.put(body, Ok(&self.scratch)),
+            Some(event) if !event.over_lines && line_behind(body, event.end).is_some() => {}
+            _ => {
+                first = None;
+                let first_end = line_end(body, 0);
+                if first_end == body.len() {
+                    return self.put_json(body, out);
+                }
+                if let Parsed::Broken(_) = self.parse(body[..first_end].trim_ascii()) {
+                    match self.parse(body) {
+                        Parsed::Whole(Ok(())) => return out.put(body, Ok(&self.scratch)),
+                        Parsed::Whole(Err(rejection)) => return out.put(body, Err(rejection)),
+                        Parsed::Broken(rejection) if rejection.reason != Reject::InvalidJson => {
+                            return out.put(body, Err(rejection));
+                        }
+                        Parsed::Broken(_) => {}
+                    }
+                }
+            }
+        }
+        let mut at = 0;
+        while at < body.len() {
+            let start = at + spaces(&body[at..]);
+            if body.get(start) == Some(&b'\n') {
+                at = start + 1;
+                continue;
+            }
+            // The first line may have been read already, and the scratch be full of it.
+            let event = first.take().or_else(|| self.scan(text, start)).filter(|event| !event.over_lines);
+            if let Some(event) = event
+                && let Some(next) = line_behind(body, event.end)
+            {
+                if !out.may_go_on(&body[at..]) {
+                    return;
+                }
+                out.put(&body[start..event.end], Ok(&self.scratch));
+                at = next;
+                continue;
+            }
+            let mut end = line_end(body, at);
+            let line = body[at..end].trim_ascii();
+            if line.is_empty() {
+                at = end + 1;
+                continue;
+            }
+            if !out.may_go_on(&body[at..]) {
+                return;
+            }
+            match self.parse(line) {
+                Parsed::Whole(Ok(())) => out.put(line, Ok(&self.scratch)),
+                Parsed::Whole(Err(rejection)) => out.put(line, Err(rejection)),
+                Parsed::Broken(rejection) => {
+                    // The lines inside of a broken event over several lines belong to it.
+                    while end < body.len() && body.get(end + 1).is_some_and(|&b| is_inner(b)) {
+                        end = line_end(body, end + 1);
+                    }
+                    out.put(body[at..end].trim_ascii(), Err(rejection));
+                }
+            }
+            at = end + 1;
         }
     }
 }
 
-fn read_lines(body: &[u8], scratch: &mut Scratch, limits: &Limits, out: &mut Out<'_>) {
-    let line_end = |from: usize| memchr_newline(body, from).unwrap_or(body.len());
-    let first_end = line_end(0);
-    if first_end == body.len() {
-        return put_json(body, scratch, limits, out);
-    }
-    // One event over several lines, or one event a line? If the first line is not a value of
-    // its own but the whole is, it is the former.
-    if let Parsed::Broken(_) = json::parse(body[..first_end].trim_ascii(), scratch, limits) {
-        match json::parse(body, scratch, limits) {
-            Parsed::Whole(Ok(())) => return out.put(body, Ok(scratch)),
-            Parsed::Whole(Err(rejection)) => return out.put(body, Err(rejection)),
-            Parsed::Broken(rejection) if rejection.reason != Reject::InvalidJson => {
-                return out.put(body, Err(rejection));
-            }
-            Parsed::Broken(_) => {}
-        }
-    }
-    let mut at = 0;
-    while at < body.len() {
-        let mut end = line_end(at);
-        let line = body[at..end].trim_ascii();
-        if line.is_empty() {
-            at = end + 1;
-            continue;
-        }
-        if !out.may_go_on(&body[at..]) {
-            return;
-        }
-        match json::parse(line, scratch, limits) {
-            Parsed::Whole(Ok(())) => out.put(line, Ok(scratch)),
-            Parsed::Whole(Err(rejection)) => out.put(line, Err(rejection)),
-            Parsed::Broken(rejection) => {
-                // The lines inside of a broken event over several lines belong to it.
-                while end < body.len() && body.get(end + 1).is_some_and(|&b| is_inner(b)) {
-                    end = line_end(end + 1);
-                }
-                out.put(body[at..end].trim_ascii(), Err(rejection));
-            }
-        }
-        at = end + 1;
-    }
+/// How much white space of JSON, but for line feeds, stands in front.
+fn spaces(text: &[u8]) -> usize {
+    text.iter().position(|b| !matches!(b, b' ' | b'\t' | b'\r')).unwrap_or(text.len())
+}
+
+/// Where the next line begins, if nothing but white space is left of this one.
+fn line_behind(body: &[u8], at: usize) -> Option<usize> {
+    let end = at + spaces(body.get(at..)?);
+    matches!(body.get(end), None | Some(b'\n')).then_some(end + 1)
 }
 
 /// Whether a line that begins so is the inside of a pretty-printed value.
@@ -222,9 +307,10 @@ fn is_inner(first: u8) -> bool {
     matches!(first, b' ' | b'\t' | b'\r' | b'}' | b']')
 }
 
-fn memchr_newline(body: &[u8], from: usize) -> Option<usize> {
-    let found = body.get(from..)?.iter().position(|&b| b == b'\n')?;
-    Some(from + found)
+/// Where the line that holds this position ends.
+fn line_end(body: &[u8], from: usize) -> usize {
+    let found = body.get(from..).and_then(|rest| rest.iter().position(|&b| b == b'\n'));
+    found.map_or(body.len(), |n| from + n)
 }
 
 /// Reads one map; says whether what follows can be told apart.
@@ -270,82 +356,5 @@ fn trailing(body: &[u8], cursor: &Cursor<'_>, out: &mut Out<'_>) {
     if !cursor.is_at_end() {
         let message = "bytes behind the end of the MessagePack value";
         out.reject(&body[cursor.position()..], Reject::InvalidMsgpack, message);
-    }
-}
-
-/// A piece of a JSON array.
-enum Piece<'a> {
-    /// Between two commas or brackets.
-    Element(&'a [u8]),
-    /// What could not be split, or stands behind the array.
-    Rest(&'a [u8]),
-}
-
-/// The elements of a JSON array, found by strings, brackets and commas alone.
-struct Elements<'a> {
-    body: &'a [u8],
-    at: usize,
-    done: bool,
-    first: bool,
-}
-
-impl<'a> Elements<'a> {
-    /// `body` begins with `[`.
-    fn new(body: &'a [u8]) -> Self {
-        Self { body, at: 1, done: false, first: true }
-    }
-
-    fn rest(&self) -> &'a [u8] {
-        self.body.get(self.at..).unwrap_or(&[])
-    }
-
-    fn next(&mut self) -> Option<Piece<'a>> {
-        if self.done {
-            let rest = self.rest().trim_ascii();
-            self.at = self.body.len();
-            return (!rest.is_empty()).then_some(Piece::Rest(rest));
-        }
-        let start = self.at;
-        let mut depth = 0usize;
-        let mut at = start;
-        while let Some(&byte) = self.body.get(at) {
-            match byte {
-                b'"' => {
-                    at += 1;
-                    while let Some(&inside) = self.body.get(at) {
-                        match inside {
-                            b'\\' => at += 1,
-                            b'"' => break,
-                            _ => {}
-                        }
-                        at += 1;
-                    }
-                }
-                b'{' | b'[' => depth += 1,
-                b']' if depth == 0 => return self.close(start, at),
-                b'}' | b']' => depth = depth.saturating_sub(1),
-                b',' if depth == 0 => {
-                    self.at = at + 1;
-                    self.first = false;
-                    return Some(Piece::Element(self.body[start..at].trim_ascii()));
-                }
-                _ => {}
-            }
-            at += 1;
-        }
-        // The end came before the bracket.
-        self.at = self.body.len();
-        self.done = true;
-        Some(Piece::Rest(self.body[start..].trim_ascii()))
-    }
-
-    fn close(&mut self, start: usize, at: usize) -> Option<Piece<'a>> {
-        self.at = at + 1;
-        self.done = true;
-        let last = self.body[start..at].trim_ascii();
-        if last.is_empty() && self.first {
-            return self.next(); // An empty array holds no event.
-        }
-        Some(Piece::Element(last))
     }
 }

@@ -1,14 +1,40 @@
 //! One event, taken apart; reused from event to event, so that nothing is allocated once its
 //! buffers have grown.
 
+use std::ops::Range;
+
 use super::time::{self, TimestampUnit};
 use super::{Limits, MAX_KIND, MAX_NAME, MAX_SOURCE, Member, Reject, Rejection, quote};
 
-/// A piece of [`Scratch::text`].
+/// A piece of [`Scratch::text`] or, counted from [`WHOLE`] on, of [`Scratch::whole`].
 #[derive(Clone, Copy, Debug, Default)]
-struct Span {
+pub(super) struct Span {
     start: u32,
     end: u32,
+}
+
+/// In front of the names of that section.
+const METADATA: &str = "metadata.";
+
+const WHOLE: u32 = 1 << 31;
+
+impl Span {
+    /// The longest text that can be pointed into.
+    pub(super) const LONGEST: usize = WHOLE as usize - 1;
+
+    /// A piece of an event of at most [`Span::LONGEST`] bytes.
+    pub(super) fn of_whole(start: usize, end: usize) -> Self {
+        Self { start: start as u32 | WHOLE, end: end as u32 | WHOLE }
+    }
+
+    /// Where in the whole event it lies, if it does.
+    pub(super) fn in_whole(self) -> Option<Range<usize>> {
+        (self.start >= WHOLE).then_some((self.start & !WHOLE) as usize..(self.end & !WHOLE) as usize)
+    }
+
+    pub(super) fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
 }
 
 /// Which member a field or dimension came from.
@@ -39,20 +65,24 @@ enum Stamp {
 /// One event.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    source: String,
+    source: Span,
     source_is: Text,
-    kind: String,
+    kind: Span,
     kind_is: Text,
-    id: String,
+    id: Span,
     has_id: bool,
     stamp: Stamp,
     has_data: bool,
-    /// Names and strings, one after the other.
+    /// Names and strings, one after the other, that are no piece of `whole`.
     text: String,
+    /// The event's text, if its spans point into it.
+    whole: String,
     fields: Vec<(Span, f64)>,
     dims: Vec<(Span, Span, Section)>,
     /// The flattened name being built, without `data.`; with `metadata.`.
     pub(super) path: String,
+    /// For the scanner: the names of the section so far, and what they begin with.
+    pub(super) seen: Vec<(u64, Span)>,
     /// The first thing wrong inside `data` or `metadata`.
     wrong: Option<Rejection>,
 }
@@ -60,17 +90,17 @@ pub struct Scratch {
 impl Scratch {
     /// `source`.
     pub fn source(&self) -> &str {
-        &self.source
+        self.get(self.source)
     }
 
     /// `type`.
     pub fn kind(&self) -> &str {
-        &self.kind
+        self.get(self.kind)
     }
 
     /// `id`, if it was a string of at most 256 bytes.
     pub fn id(&self) -> Option<&str> {
-        self.has_id.then_some(&*self.id)
+        self.has_id.then(|| self.get(self.id))
     }
 
     /// Event time, microseconds since the Unix epoch; `None`: arrival time is to be taken.
@@ -101,8 +131,8 @@ impl Scratch {
     /// The string that a member holds; `None`: it is absent, or no string.
     pub fn text_of(&self, member: &Member) -> Option<&str> {
         match member {
-            Member::Source => Some(&self.source),
-            Member::Kind => Some(&self.kind),
+            Member::Source => Some(self.source()),
+            Member::Kind => Some(self.kind()),
             Member::Data(wanted) => self.dim(Section::Data, |name| name == wanted),
             Member::Metadata(wanted) => {
                 self.dim(Section::Metadata, |name| name.strip_prefix("metadata.") == Some(wanted))
@@ -124,14 +154,91 @@ impl Scratch {
     }
 
     fn get(&self, span: Span) -> &str {
-        // Spans are made by `keep` only, on character boundaries.
-        self.text.get(span.start as usize..span.end as usize).unwrap_or("")
+        // Spans are made on character boundaries only.
+        match span.in_whole() {
+            Some(range) => self.whole.get(range).unwrap_or(""),
+            None => self.built(span),
+        }
     }
 
     fn keep(text: &mut String, piece: &str) -> Span {
         let start = text.len() as u32;
         text.push_str(piece);
         Span { start, end: text.len() as u32 }
+    }
+
+    /// A piece of `text`.
+    pub(super) fn built(&self, span: Span) -> &str {
+        self.text.get(span.start as usize..span.end as usize).unwrap_or("")
+    }
+
+    /// The name of a member of `metadata`.
+    pub(super) fn build_metadata(&mut self, key: &str) -> Span {
+        let start = self.text.len() as u32;
+        self.text.reserve(METADATA.len() + key.len());
+        self.text.push_str(METADATA);
+        self.text.push_str(key);
+        Span { start, end: self.text.len() as u32 }
+    }
+
+    /// The name of a member of an object.
+    pub(super) fn build_names(&mut self, object: &str, key: &str) -> Span {
+        let start = self.text.len() as u32;
+        self.text.push_str(object);
+        self.text.push('.');
+        self.text.push_str(key);
+        Span { start, end: self.text.len() as u32 }
+    }
+
+    /// The same, where the object's name was built.
+    pub(super) fn build_below(&mut self, object: Span, key: &str) -> Span {
+        let start = self.text.len() as u32;
+        self.text.extend_from_within(object.start as usize..object.end as usize);
+        self.text.push('.');
+        self.text.push_str(key);
+        Span { start, end: self.text.len() as u32 }
+    }
+
+    /// A number; `None`: there is no room for it.
+    pub(super) fn put_field(&mut self, name: Span, value: f64, limits: &Limits) -> Option<()> {
+        if self.fields.len() + self.dims.len() >= limits.fields_per_event {
+            return None;
+        }
+        self.fields.push((name, value));
+        Some(())
+    }
+
+    /// A string; `None`: there is no room for it.
+    pub(super) fn put_dim(
+        &mut self,
+        name: Span,
+        value: Span,
+        section: Section,
+        limits: &Limits,
+    ) -> Option<()> {
+        if self.fields.len() + self.dims.len() >= limits.fields_per_event {
+            return None;
+        }
+        self.dims.push((name, value, section));
+        Some(())
+    }
+
+    /// Ends a good event whose fields and dimensions were put: the text that spans point into,
+    /// and its own members, of the right length.
+    pub(super) fn complete(
+        &mut self,
+        whole: &str,
+        source: Span,
+        kind: Span,
+        id: Option<Span>,
+        time_us: Option<i64>,
+    ) {
+        self.whole.push_str(whole);
+        (self.source, self.source_is) = (source, Text::Good);
+        (self.kind, self.kind_is) = (kind, Text::Good);
+        (self.id, self.has_id) = (id.unwrap_or_default(), id.is_some());
+        self.stamp = time_us.map_or(Stamp::Absent, Stamp::At);
+        self.has_data = true;
     }
 
     pub(super) fn clear(&mut self) {
@@ -141,6 +248,7 @@ impl Scratch {
         self.stamp = Stamp::Absent;
         self.has_data = false;
         self.text.clear();
+        self.whole.clear();
         self.fields.clear();
         self.dims.clear();
         self.path.clear();
@@ -149,17 +257,17 @@ impl Scratch {
 
     /// Replaces `source`; `None`: it was not a string.
     pub(super) fn set_source(&mut self, value: Option<&str>) {
-        self.source_is = set(&mut self.source, value, MAX_SOURCE);
+        self.source_is = set(&mut self.text, &mut self.source, value, MAX_SOURCE);
     }
 
     /// Replaces `type`.
     pub(super) fn set_kind(&mut self, value: Option<&str>) {
-        self.kind_is = set(&mut self.kind, value, MAX_KIND);
+        self.kind_is = set(&mut self.text, &mut self.kind, value, MAX_KIND);
     }
 
     /// Replaces `id`.
     pub(super) fn set_id(&mut self, value: Option<&str>) {
-        self.has_id = set(&mut self.id, value, MAX_NAME) == Text::Good;
+        self.has_id = set(&mut self.text, &mut self.id, value, MAX_NAME) == Text::Good;
     }
 
     pub(super) fn no_timestamp(&mut self) {
@@ -312,13 +420,13 @@ impl Scratch {
     }
 }
 
-fn set(target: &mut String, value: Option<&str>, max: usize) -> Text {
-    target.clear();
+fn set(text: &mut String, target: &mut Span, value: Option<&str>, max: usize) -> Text {
     match value {
         None | Some("") => Text::Missing,
         Some(value) if value.len() > max => Text::TooLong,
         Some(value) => {
-            target.push_str(value);
+            // What a repeated member replaces stays in the text, which the message bounds.
+            *target = Scratch::keep(text, value);
             Text::Good
         }
     }

@@ -49,6 +49,15 @@ pub(super) fn from_int(value: i128, unit: TimestampUnit) -> Option<i64> {
     in_range(us)
 }
 
+/// What `round` gives (halves go away from zero), without a call of the C library: the cast
+/// cuts the fraction off, and taking it from the value is exact. A cast saturates beyond i64,
+/// where no time is in range.
+fn nearest(value: f64) -> i64 {
+    let whole = value as i64;
+    let fraction = value - whole as f64;
+    whole.saturating_add(i64::from(fraction >= 0.5) - i64::from(fraction <= -0.5))
+}
+
 /// A fraction, rounded to the nearest microsecond (f64 holds about 0.2 us in this century).
 pub(super) fn from_float(value: f64, unit: TimestampUnit) -> Option<i64> {
     if !value.is_finite() {
@@ -60,8 +69,7 @@ pub(super) fn from_float(value: f64, unit: TimestampUnit) -> Option<i64> {
         TimestampUnit::Micros => value,
         _ => value / 1e3,
     };
-    // A cast saturates; the range check refuses what did.
-    in_range(us.round() as i128)
+    in_range(i128::from(nearest(us)))
 }
 
 /// Days since 1970-01-01 of a date of the proleptic Gregorian calendar. Howard Hinnant,
@@ -198,6 +206,24 @@ mod tests {
         assert_eq!(from_int(5, TimestampUnit::Micros), Some(5));
         assert_eq!(from_float(1_763_888_880.123_456, TimestampUnit::Auto), Some(1_763_888_880_123_456));
         assert_eq!(from_float(1_763_888_880_123.456, TimestampUnit::Auto), Some(1_763_888_880_123_456));
+    }
+
+    #[test]
+    fn the_nearest_is_what_round_gives() {
+        let mut state = 1u64;
+        for _ in 0..200_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let any = f64::from_bits(state);
+            let near = (state >> 32) as f64 / 2.0 - 1e9;
+            for value in [any, near, near.next_up(), near.next_down(), near * 4e6, near * 1e-9] {
+                let rounded = value.round();
+                if rounded.abs() < 9e18 {
+                    assert_eq!(nearest(value), rounded as i64, "{value}");
+                }
+                let in_range = in_range(i128::from(nearest(value)));
+                assert_eq!(in_range, super::in_range(rounded as i128), "{value}");
+            }
+        }
     }
 
     #[test]

@@ -1,0 +1,102 @@
+//! A JSON array split into elements by strings, brackets and commas alone.
+//!
+//! What must always hold: a broken element does not take its neighbours with it, and passing
+//! over a well-formed object leads to where splitting it off would have led.
+
+/// A piece of a JSON array.
+pub(super) enum Piece<'a> {
+    /// Between two commas or brackets.
+    Element(&'a [u8]),
+    /// What could not be split, or stands behind the array.
+    Rest(&'a [u8]),
+}
+
+/// The elements of a JSON array, found by strings, brackets and commas alone.
+pub(super) struct Elements<'a> {
+    body: &'a [u8],
+    at: usize,
+    done: bool,
+    first: bool,
+}
+
+impl<'a> Elements<'a> {
+    /// `body` begins with `[`.
+    pub(super) fn new(body: &'a [u8]) -> Self {
+        Self { body, at: 1, done: false, first: true }
+    }
+
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.body.get(self.at..).unwrap_or(&[])
+    }
+
+    /// Where the next element's first byte should be.
+    pub(super) fn start(&self) -> usize {
+        let space = |&&b: &&u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n');
+        self.at + self.rest().iter().take_while(space).count()
+    }
+
+    /// Goes on behind the element that begins at [`Elements::start`] and ends here, if it is one.
+    pub(super) fn pass(&mut self, end: usize) -> bool {
+        let space = |b: &u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n');
+        let rest = self.body.get(end..).unwrap_or(&[]);
+        let gap = rest.iter().position(|b| !space(b)).unwrap_or(rest.len());
+        match rest.get(gap) {
+            _ if self.done => return false,
+            Some(b',') => self.first = false,
+            Some(b']') => self.done = true,
+            _ => return false,
+        }
+        self.at = end + gap + 1;
+        true
+    }
+
+    pub(super) fn next(&mut self) -> Option<Piece<'a>> {
+        if self.done {
+            let rest = self.rest().trim_ascii();
+            self.at = self.body.len();
+            return (!rest.is_empty()).then_some(Piece::Rest(rest));
+        }
+        let start = self.at;
+        let mut depth = 0usize;
+        let mut at = start;
+        while let Some(&byte) = self.body.get(at) {
+            match byte {
+                b'"' => {
+                    at += 1;
+                    while let Some(&inside) = self.body.get(at) {
+                        match inside {
+                            b'\\' => at += 1,
+                            b'"' => break,
+                            _ => {}
+                        }
+                        at += 1;
+                    }
+                }
+                b'{' | b'[' => depth += 1,
+                b']' if depth == 0 => return self.close(start, at),
+                b'}' | b']' => depth = depth.saturating_sub(1),
+                b',' if depth == 0 => {
+                    self.at = at + 1;
+                    self.first = false;
+                    return Some(Piece::Element(self.body[start..at].trim_ascii()));
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        // The end came before the bracket.
+        self.at = self.body.len();
+        self.done = true;
+        Some(Piece::Rest(self.body[start..].trim_ascii()))
+    }
+
+    fn close(&mut self, start: usize, at: usize) -> Option<Piece<'a>> {
+        self.at = at + 1;
+        self.done = true;
+        let last = self.body[start..at].trim_ascii();
+        if last.is_empty() && self.first {
+            return self.next(); // An empty array holds no event.
+        }
+        Some(Piece::Element(last))
+    }
+}
