@@ -89,9 +89,8 @@ struct Outlet {
 
 impl Outlet {
     /// Sends what fits; says whether everything has gone.
-    fn flush(&mut self) -> bool {
+    fn push(&mut self) -> bool {
         self.sent += self.tx.push_slice(&self.staged[self.sent..]);
-        self.tx.flush();
         if self.sent == self.staged.len() {
             self.staged.clear();
             self.sent = 0;
@@ -190,8 +189,17 @@ impl Parse {
 
 impl Stage for Parse {
     fn poll(&mut self, _now: Now) -> Progress {
+        let progress = self.turn();
+        // Once a turn, not once a chunk: waking a thread costs as much as some ten events.
+        self.work.wake();
+        progress
+    }
+}
+
+impl Parse {
+    fn turn(&mut self) -> Progress {
         let had_output = self.work.has_output();
-        if !self.work.flush() {
+        if !self.work.push() {
             return Progress::Idle { deadline_ns: None, awaits: SPACE };
         }
         self.work.settings.refresh();
@@ -201,7 +209,7 @@ impl Stage for Parse {
             let Some(chunk) = self.chunks.pop() else {
                 self.chunks.release();
                 self.work.follow_epoch();
-                if !self.work.flush() {
+                if !self.work.push() {
                     return Progress::Idle { deadline_ns: None, awaits: SPACE };
                 }
                 if done > 0 || had_output {
@@ -213,7 +221,7 @@ impl Stage for Parse {
                 return Progress::Idle { deadline_ns: None, awaits: INPUT };
             };
             self.handle(chunk, shed);
-            if !self.work.flush() {
+            if !self.work.push() {
                 break;
             }
         }

@@ -87,6 +87,16 @@ impl Sessions {
         };
         let time_us = sample.time_us;
         let sessions = self.groups.entry(group).or_default();
+        // Nearly every event: it goes on with the only session, which is open.
+        if sessions.len() == 1
+            && let Some(only) = sessions.front_mut()
+            && !only.published
+            && (only.first_us..=only.last_us.saturating_add(self.gap_us)).contains(&time_us)
+        {
+            only.last_us = only.last_us.max(time_us);
+            sample.record(&mut only.aggregate, &self.show);
+            return true;
+        }
         // The sessions that the event reaches stand side by side.
         let from = sessions.partition_point(|s| s.last_us.saturating_add(self.gap_us) < time_us);
         let to = sessions.partition_point(|s| s.first_us <= time_us.saturating_add(self.gap_us));

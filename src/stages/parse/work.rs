@@ -103,11 +103,12 @@ impl Work {
         !self.held_replies.is_empty() || self.shards.iter().any(|s| !s.staged.is_empty())
     }
 
-    /// Sends what fits, each ring on its own; says whether everything has gone.
-    pub(super) fn flush(&mut self) -> bool {
+    /// Sends what fits, each ring on its own, without waking anybody; says whether everything has
+    /// gone.
+    pub(super) fn push(&mut self) -> bool {
         let mut all = true;
         for shard in &mut self.shards {
-            all &= shard.flush();
+            all &= shard.push();
         }
         if !self.held_replies.is_empty() {
             let mut held = std::mem::take(&mut self.held_replies).into_iter();
@@ -119,10 +120,17 @@ impl Work {
                 }
             }
         }
+        all && self.held_replies.is_empty()
+    }
+
+    /// Wakes those that got something.
+    pub(super) fn wake(&mut self) {
+        for shard in &mut self.shards {
+            shard.tx.flush();
+        }
         self.replies.flush();
         self.letters.flush();
         self.buffers.flush_as(SPACE);
-        all && self.held_replies.is_empty()
     }
 
     pub(super) fn reply(&mut self, reply: Reply) {
