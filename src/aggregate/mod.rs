@@ -24,11 +24,18 @@ pub mod quantile;
 mod tests;
 pub mod top;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
 pub use distinct::Distinct;
 pub use moments::Moments;
 pub use projection::Projection;
 pub use quantile::Quantiles;
 pub use top::Top;
+
+/// Fields that are looked for one by one; more of them get an index. Events repeat their fields in
+/// the same order, so that usually there is nothing to look for.
+const SCANNED_FIELDS: usize = 32;
 
 /// The statistics of one numeric field.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +88,8 @@ pub struct Aggregate {
     field_stats: Vec<FieldStats>,
     /// Where the next field is looked for first: behind the last one.
     next_field: usize,
+    /// Where each field is, once there are more than a scan should walk.
+    field_index: Option<Box<HashMap<u32, u32, RandomState>>>,
     /// Events by type, sorted by type.
     types: Vec<(u16, u64)>,
     top: Top,
@@ -161,6 +170,7 @@ impl Aggregate {
         self.field_stats.truncate(kept);
         self.field_ids.truncate(kept);
         self.next_field = 0;
+        self.field_index = None;
         self.event_count = 0;
         self.types.clear();
         self.top.clear();
@@ -185,7 +195,7 @@ impl Aggregate {
 
     /// One field, if it has values.
     pub fn field(&self, field: u32) -> Option<&FieldStats> {
-        let index = self.field_ids.iter().position(|&id| id == field)?;
+        let index = self.find(field)?;
         Some(&self.field_stats[index]).filter(|stats| !stats.is_empty())
     }
 
@@ -216,6 +226,7 @@ impl Aggregate {
             + self.field_ids.capacity() * size_of::<u32>()
             + self.field_stats.capacity() * size_of::<FieldStats>()
             + quantiles.sum::<usize>()
+            + self.field_index.as_ref().map_or(0, |index| size_of_val(&**index) + index.allocation_size())
             + self.types.capacity() * size_of::<(u16, u64)>()
             + self.top.heap_bytes()
             + self.distinct.capacity() * size_of::<(u16, Distinct)>()
@@ -255,14 +266,28 @@ impl Aggregate {
         &mut self.field_stats[index]
     }
 
+    fn find(&self, field: u32) -> Option<usize> {
+        match &self.field_index {
+            Some(index) => index.get(&field).map(|&at| at as usize),
+            None => self.field_ids.iter().position(|&id| id == field),
+        }
+    }
+
     fn find_or_add(&mut self, field: u32) -> usize {
-        let known = self.field_ids.iter().position(|&id| id == field);
-        known.unwrap_or_else(|| {
+        if self.field_index.is_none() && self.field_ids.len() > SCANNED_FIELDS {
+            let places = self.field_ids.iter().copied().zip(0..);
+            self.field_index = Some(Box::new(places.collect()));
+        }
+        self.find(field).unwrap_or_else(|| {
+            let at = self.field_ids.len();
             reserve_one(&mut self.field_ids);
             reserve_one(&mut self.field_stats);
             self.field_ids.push(field);
             self.field_stats.push(FieldStats::default());
-            self.field_ids.len() - 1
+            if let Some(index) = &mut self.field_index {
+                index.insert(field, at as u32);
+            }
+            at
         })
     }
 }

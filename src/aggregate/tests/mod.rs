@@ -228,3 +228,37 @@ fn a_session_of_one_source_and_one_field_is_small() {
     let size_bytes = aggregate.size_bytes();
     assert!(size_bytes <= 700, "{size_bytes} bytes");
 }
+
+/// Few and many fields, in any order, across a clear and a merge: each keeps its own values.
+#[test]
+fn many_fields_keep_their_own_values() {
+    for fields in [5, SCANNED_FIELDS, SCANNED_FIELDS + 1, 300] {
+        let mut random = Random(fields as u64);
+        let (mut a, mut b) = (Aggregate::new(), Aggregate::new());
+        let mut expected: BTreeMap<u32, (u64, f64)> = BTreeMap::new();
+        for round in 0..3 {
+            a.clear();
+            b.clear();
+            expected.clear();
+            for n in 0..2_000 {
+                let field = (random.below(fields) * 7) as u32;
+                let part = if random.below(2) == 0 { &mut a } else { &mut b };
+                part.begin_event(0, 0);
+                part.record_field(field, f64::from(n));
+                let (count, sum) = expected.entry(field).or_default();
+                *count += 1;
+                *sum += f64::from(n);
+            }
+            let mut both = if round == 0 { a.clone() } else { Aggregate::new() };
+            if round > 0 {
+                both.merge(&a);
+            }
+            both.merge(&b);
+            let got: BTreeMap<_, _> =
+                both.fields().map(|(id, stats)| (id, (stats.moments.count(), stats.moments.sum()))).collect();
+            assert_eq!(got, expected, "{fields} fields");
+            assert!(expected.keys().all(|&id| both.field(id).is_some()));
+            assert!(both.field(1).is_none());
+        }
+    }
+}
