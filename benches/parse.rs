@@ -6,7 +6,7 @@ mod support;
 use std::hint::black_box;
 
 use flumen::event::{Limits, Reader, time::TimestampUnit};
-use support::{Mode, calibrate, events, interleave, spread};
+use support::{Mode, calibrate, events, interleave, pack, spread};
 
 const EVENTS: usize = 10_000;
 
@@ -30,37 +30,6 @@ fn read_all(reader: &mut Reader, messages: &[Vec<u8>]) {
         });
     }
     assert_eq!(events, EVENTS);
-}
-
-/// MessagePack of JSON text.
-fn pack(value: &serde_json::Value, out: &mut Vec<u8>) {
-    use serde_json::Value;
-    match value {
-        Value::Null => out.push(0xc0),
-        Value::Bool(b) => out.push(0xc2 + u8::from(*b)),
-        Value::Number(n) => {
-            out.push(0xcb);
-            out.extend_from_slice(&n.as_f64().unwrap_or(0.0).to_be_bytes());
-        }
-        Value::String(s) => {
-            out.push(0xd9);
-            out.push(s.len() as u8);
-            out.extend_from_slice(s.as_bytes());
-        }
-        Value::Array(list) => {
-            out.push(0xdc);
-            out.extend_from_slice(&(list.len() as u16).to_be_bytes());
-            list.iter().for_each(|v| pack(v, out));
-        }
-        Value::Object(map) => {
-            out.push(0xde);
-            out.extend_from_slice(&(map.len() as u16).to_be_bytes());
-            for (k, v) in map {
-                pack(&Value::String(k.clone()), out);
-                pack(v, out);
-            }
-        }
-    }
 }
 
 fn main() {
@@ -88,30 +57,27 @@ fn main() {
     let mut slow = Reader::without_scanner(LIMITS);
     let mut slow_array = Reader::without_scanner(LIMITS);
     let mut slow_lines = Reader::without_scanner(LIMITS);
-    let names = [
-        "T: serde_json, typed borrow",
-        "JSON, one a message",
-        "JSON array of 100",
-        "NDJSON of 100",
-        "MessagePack map",
-        "JSON, one a message, serde_json alone",
-        "JSON array of 100, serde_json alone",
-        "NDJSON of 100, serde_json alone",
+    let mut run_t = || calibrate(&single);
+    let mut run_a = || read_all(&mut a, &single);
+    let mut run_b = || read_all(&mut b, &arrays);
+    let mut run_c = || read_all(&mut c, &lines);
+    let mut run_d = || read_all(&mut d, &packed);
+    let mut run_slow = || read_all(&mut slow, &single);
+    let mut run_slow_array = || read_all(&mut slow_array, &arrays);
+    let mut run_slow_lines = || read_all(&mut slow_lines, &lines);
+    let mut subjects: Vec<(&str, &mut dyn FnMut())> = vec![
+        ("T: serde_json, typed borrow", &mut run_t),
+        ("JSON, one a message", &mut run_a),
+        ("JSON array of 100", &mut run_b),
+        ("NDJSON of 100", &mut run_c),
+        ("MessagePack map", &mut run_d),
+        ("serde_json alone: JSON, one a message", &mut run_slow),
+        ("serde_json alone: JSON array of 100", &mut run_slow_array),
+        ("serde_json alone: NDJSON of 100", &mut run_slow_lines),
     ];
-    let samples = interleave(
-        mode.rounds(),
-        EVENTS,
-        &mut [
-            (names[0], &mut || calibrate(&single)),
-            (names[1], &mut || read_all(&mut a, &single)),
-            (names[2], &mut || read_all(&mut b, &arrays)),
-            (names[3], &mut || read_all(&mut c, &lines)),
-            (names[4], &mut || read_all(&mut d, &packed)),
-            (names[5], &mut || read_all(&mut slow, &single)),
-            (names[6], &mut || read_all(&mut slow_array, &arrays)),
-            (names[7], &mut || read_all(&mut slow_lines, &lines)),
-        ],
-    );
+    subjects.retain(|(name, _)| name.starts_with("T:") || mode.wants(name));
+    let names: Vec<&str> = subjects.iter().map(|s| s.0).collect();
+    let samples = interleave(mode.rounds(), EVENTS, &mut subjects);
     let t = spread(&samples[0]).0;
     for (name, samples) in names.iter().zip(&samples) {
         mode.row(name, samples, "ns/event", Some(t));

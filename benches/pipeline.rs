@@ -1,49 +1,45 @@
-//! The whole daemon, flat out: a real process, real sockets, the generator on the same cores.
+//! The whole daemon, flat out: a real process, real sockets, the client on the same cores.
 //! Events per second, and CPU time of the daemon per event against `T`.
 
 mod support;
 
-use std::process::{Command, Stdio};
-use std::time::Instant;
-
+use support::feeder::{BLOCK_EVENTS, Block, Form, feed};
 use support::{Daemon, Mode, measure_t};
 
-fn run(daemon: &Daemon, events: usize, batch: &str) -> (f64, f64) {
-    let cpu = daemon.cpu();
-    let start = Instant::now();
-    let status = Command::new(env!("CARGO_BIN_EXE_flumen"))
-        .args(["generate", "--flat-out", "--ack", "--quiet", "--seed", "1", "--batch", batch])
-        .args(["--count", &events.to_string(), "--url", &daemon.url()])
-        .stdout(Stdio::null())
-        .status()
-        .expect("the generator runs");
-    assert!(status.success());
-    let rate = events as f64 / start.elapsed().as_secs_f64();
-    let cpu_ns = (daemon.cpu() - cpu).as_nanos() as f64 / events as f64;
-    (rate, cpu_ns)
-}
+const SOURCES: u32 = 100;
 
 fn main() {
     let mut mode = Mode::from_args("pipeline");
-    let events = if mode.smoke { 100_000 } else { 2_000_000 };
+    let times = if mode.smoke { 1 } else { 20 };
     let rounds = if mode.smoke { 1 } else { 7 };
     let daemon = Daemon::start();
-    let mut by_batch = [("1", Vec::new(), Vec::new()), ("100", Vec::new(), Vec::new())];
+    let forms = [
+        ("JSON, one event a frame", Form::Json),
+        ("JSON arrays of 100", Form::Array(100)),
+        ("MessagePack, one event a frame", Form::MessagePack),
+    ];
+    let forms: Vec<_> = forms.into_iter().filter(|f| mode.wants(f.0)).collect();
+    let mut rates = vec![Vec::new(); forms.len()];
+    let mut cpus = vec![Vec::new(); forms.len()];
     let mut calibrations = Vec::new();
     for _ in 0..rounds {
-        calibrations.push(measure_t(&mode));
-        for (batch, rates, cpu) in &mut by_batch {
-            let (rate, cpu_ns) = run(&daemon, events, batch);
-            rates.push(rate);
-            cpu.push(cpu_ns);
+        for (at, &(_, form)) in forms.iter().enumerate() {
+            // T of this very minute.
+            let t = measure_t(&mode);
+            calibrations.push(t);
+            let block = Block::new(form, SOURCES, BLOCK_EVENTS);
+            let cpu = daemon.cpu();
+            let seconds = feed(&daemon.url(), &block, times).as_secs_f64();
+            let events = (block.events * times) as f64;
+            rates[at].push(events / seconds * t / 1e9);
+            cpus[at].push((daemon.cpu() - cpu).as_nanos() as f64 / events / t);
         }
     }
-    let t = support::spread(&calibrations).0;
-    mode.row("T: serde_json, typed borrow", &calibrations, "ns/event", Some(t));
-    for (batch, rates, cpu) in &by_batch {
-        mode.row(&format!("events a frame: {batch}: rate, generator included"), rates, "events/s", None);
-        mode.row(&format!("events a frame: {batch}: CPU of the daemon"), cpu, "ns/event", Some(t));
+    mode.row("T: serde_json, typed borrow", &calibrations, "ns/event", None);
+    for (at, (name, _)) in forms.iter().enumerate() {
+        mode.row(&format!("{name}: events a T"), &rates[at], "1/T", None);
+        mode.row(&format!("{name}: CPU of the daemon"), &cpus[at], "T/event", None);
     }
-    mode.note("CPU time has a resolution of 10 ms a run; each run waits for all acknowledgements");
+    mode.note("events a T: 1 means as many events a second as one core parses with serde_json");
     mode.finish();
 }

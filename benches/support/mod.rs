@@ -7,6 +7,8 @@
 
 #![allow(dead_code)]
 
+pub mod feeder;
+
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -19,6 +21,8 @@ use serde_json::{Value, json};
 pub struct Mode {
     pub smoke: bool,
     json: bool,
+    /// `--only NAME`, any number of times: what the names of the subjects begin with.
+    only: Vec<String>,
     bench: &'static str,
     rows: Vec<Value>,
 }
@@ -26,7 +30,14 @@ pub struct Mode {
 impl Mode {
     pub fn from_args(bench: &'static str) -> Self {
         let has = |flag: &str| std::env::args().any(|a| a == flag);
-        let mode = Self { smoke: has("--smoke"), json: has("--json"), bench, rows: Vec::new() };
+        let mut only = Vec::new();
+        let mut args = std::env::args();
+        while let Some(arg) = args.next() {
+            if arg == "--only" {
+                only.extend(args.next());
+            }
+        }
+        let mode = Self { smoke: has("--smoke"), json: has("--json"), only, bench, rows: Vec::new() };
         if !mode.json {
             let cores = std::thread::available_parallelism().map_or(0, usize::from);
             println!(
@@ -35,6 +46,11 @@ impl Mode {
             );
         }
         mode
+    }
+
+    /// Whether a subject is to be measured.
+    pub fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| name.starts_with(only.as_str()))
     }
 
     pub fn rounds(&self) -> usize {
@@ -46,7 +62,7 @@ impl Mode {
         let (median, low, high) = spread(samples);
         if !self.json {
             let ratio = per_t.map_or(String::new(), |t| format!("  {:.2} T", median / t));
-            println!("  {name:<46} {median:>10.1} {unit}  [{low:.1} .. {high:.1}]{ratio}");
+            println!("  {name:<46} {median:>10.2} {unit}  [{low:.2} .. {high:.2}]{ratio}");
         }
         self.rows.push(json!({
             "name": name, "median": median, "min": low, "max": high, "unit": unit,
@@ -148,6 +164,36 @@ pub fn measure_t(mode: &Mode) -> f64 {
     let mut run = || calibrate(&events);
     let samples = interleave(mode.rounds(), events.len(), &mut [("T", &mut run)]);
     spread(&samples[0]).0
+}
+
+/// MessagePack of a JSON value.
+pub fn pack(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.push(0xc0),
+        Value::Bool(b) => out.push(0xc2 + u8::from(*b)),
+        Value::Number(n) => {
+            out.push(0xcb);
+            out.extend_from_slice(&n.as_f64().unwrap_or(0.0).to_be_bytes());
+        }
+        Value::String(s) => {
+            out.push(0xd9);
+            out.push(s.len() as u8);
+            out.extend_from_slice(s.as_bytes());
+        }
+        Value::Array(list) => {
+            out.push(0xdc);
+            out.extend_from_slice(&(list.len() as u16).to_be_bytes());
+            list.iter().for_each(|v| pack(v, out));
+        }
+        Value::Object(map) => {
+            out.push(0xde);
+            out.extend_from_slice(&(map.len() as u16).to_be_bytes());
+            for (k, v) in map {
+                pack(&Value::String(k.clone()), out);
+                pack(v, out);
+            }
+        }
+    }
 }
 
 /// A daemon process on free ports, ended when dropped.

@@ -2,8 +2,8 @@
 //! bells of both threads and a gauge of how full it has been.
 //!
 //! The producer rings the consumer's bell once a batch ([`Tx::flush`]); the consumer rings the
-//! producer's after it has made space ([`Rx::release`]), which costs a fence unless the
-//! producer sleeps for want of space. Dropping an end wakes the other side *after* the drop,
+//! producer's after it has made space ([`Rx::release`]), and not for every place: a producer that
+//! found the ring full is roused when half of it is empty, so that it has something to do. Dropping an end wakes the other side *after* the drop,
 //! so that a sleeper always sees the abandoned ring.
 
 use std::sync::Arc;
@@ -176,12 +176,16 @@ impl<T> Rx<T> {
         abandoned && inner.is_empty()
     }
 
-    /// Wakes the producer if it sleeps for want of space and something was taken since.
-    pub fn release(&mut self) {
-        if self.freed {
+    /// Wakes the producer if it sleeps for want of space and half of the ring is empty; whether it
+    /// is. A consumer that goes on taking gets there, so the producer never sleeps for good.
+    pub fn release(&mut self) -> bool {
+        let waiting = self.inner.as_ref().map_or(0, rtrb::Consumer::slots);
+        let roomy = waiting * 2 <= self.gauge.capacity;
+        if self.freed && roomy {
             self.freed = false;
             self.producer.ring(SPACE);
         }
+        roomy
     }
 
     /// The gauge of this ring.

@@ -29,8 +29,10 @@ use crate::telemetry::counters::ParseCounters;
 use sort::Sorter;
 use work::{Tally, Work};
 
-/// Chunks a turn: long enough to pay for the turn, short enough to stay responsive.
-const CHUNKS_PER_TURN: usize = 4;
+/// A turn is long enough to pay for waking the others at its end, and short enough to stay
+/// responsive: so many chunks, if they are small, or so many bytes (some 2,000 events).
+const CHUNKS_PER_TURN: usize = 64;
+const BYTES_PER_TURN: usize = 512 * 1024;
 /// Error notices a second and connection.
 const ERRORS_PER_SECOND: u32 = 10;
 /// Bytes of a rejected event that its dead letter keeps.
@@ -191,7 +193,8 @@ impl Stage for Parse {
     fn poll(&mut self, _now: Now) -> Progress {
         let progress = self.turn();
         // Once a turn, not once a chunk: waking a thread costs as much as some ten events.
-        self.work.wake();
+        let roomy = self.chunks.release();
+        self.work.wake(roomy);
         progress
     }
 }
@@ -203,11 +206,11 @@ impl Parse {
             return Progress::Idle { deadline_ns: None, awaits: SPACE };
         }
         self.work.settings.refresh();
+        let mut bytes = 0;
         for done in 0..CHUNKS_PER_TURN {
             let waiting = self.chunks.len();
             let shed = self.overload == Overload::Drop && waiting * 4 > self.chunks.gauge().capacity() * 3;
             let Some(chunk) = self.chunks.pop() else {
-                self.chunks.release();
                 self.work.follow_epoch();
                 if !self.work.push() {
                     return Progress::Idle { deadline_ns: None, awaits: SPACE };
@@ -220,12 +223,14 @@ impl Parse {
                 }
                 return Progress::Idle { deadline_ns: None, awaits: INPUT };
             };
+            if let Chunk::Data { len, .. } = &chunk {
+                bytes += len;
+            }
             self.handle(chunk, shed);
-            if !self.work.push() {
+            if !self.work.push() || bytes >= BYTES_PER_TURN {
                 break;
             }
         }
-        self.chunks.release();
         Progress::Worked
     }
 }

@@ -43,6 +43,9 @@ const SETTLE_PER_TURN: i64 = 4_096;
 /// How long to sleep when a lane in mid-turn holds the order up; it says nothing when it ends
 /// its turn without a chunk.
 const ORDER_RECHECK_NS: u64 = 200_000;
+/// While there is more to apply, ingest hears of progress no more often: it would only write more
+/// acks of fewer events.
+const ACKS_EVERY_NS: u64 = 200_000;
 /// How often latency and top sources go to publish.
 const REPORT_EVERY_NS: u64 = 1_000_000_000;
 
@@ -102,6 +105,7 @@ pub struct Window {
     live_interval_ns: u64,
     next_live_ns: u64,
     next_report_ns: u64,
+    next_acks_ns: u64,
     /// Whether anything was applied since the last live report or the last second's report.
     changed_live: bool,
     changed_second: bool,
@@ -145,6 +149,7 @@ impl Window {
             live_interval_ns: options.live_interval_ns,
             next_live_ns: 0,
             next_report_ns: 0,
+            next_acks_ns: 0,
             changed_live: false,
             changed_second: false,
             reported: (i64::MIN, 0),
@@ -267,7 +272,7 @@ impl Window {
         false
     }
 
-    /// Counts, then progress, then the bell: an ack must never overtake the counters.
+    /// Counts, then progress, then the bells: an ack must never overtake the counters.
     fn publish_progress(&mut self) {
         if self.tally_applied > 0 {
             self.counters.applied.add(self.tally_applied);
@@ -282,12 +287,21 @@ impl Window {
             if lane.dirty {
                 lane.dirty = false;
                 lane.progress.set_applied(self.shard, lane.taken);
-                lane.ingest.ring(APPLIED);
+                lane.untold = true;
                 self.changed_live = true;
                 self.changed_second = true;
             }
         }
         self.late.flush();
+    }
+
+    /// Wakes the ingest threads that wait for what has been applied.
+    fn tell_ingest(&mut self) {
+        for lane in &mut self.lanes {
+            if std::mem::take(&mut lane.untold) {
+                lane.ingest.ring(APPLIED);
+            }
+        }
     }
 
     fn idle(&self, now: Now) -> Progress {
@@ -345,6 +359,7 @@ impl Stage for Window {
     fn poll(&mut self, now: Now) -> Progress {
         self.record_latency(now);
         if !self.flush_reports() {
+            self.tell_ingest();
             return Progress::Idle { deadline_ns: None, awaits: SPACE };
         }
         let mut budget = ITEMS_PER_TURN;
@@ -378,6 +393,10 @@ impl Stage for Window {
         self.publish_progress();
         let ended =
             !self.unsettled && self.current.is_none() && self.lanes.iter().all(|lane| lane.items.ended());
+        if ended || !worked || now.mono_ns >= self.next_acks_ns {
+            self.next_acks_ns = now.mono_ns + ACKS_EVERY_NS;
+            self.tell_ingest();
+        }
         if ended {
             return self.finish(now);
         }

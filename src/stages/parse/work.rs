@@ -123,14 +123,17 @@ impl Work {
         all && self.held_replies.is_empty()
     }
 
-    /// Wakes those that got something.
-    pub(super) fn wake(&mut self) {
+    /// Wakes those that got something; ingest, for its buffers, only if it has room for chunks
+    /// as well.
+    pub(super) fn wake(&mut self, roomy: bool) {
         for shard in &mut self.shards {
             shard.tx.flush();
         }
         self.replies.flush();
         self.letters.flush();
-        self.buffers.flush_as(SPACE);
+        if roomy {
+            self.buffers.flush_as(SPACE);
+        }
     }
 
     pub(super) fn reply(&mut self, reply: Reply) {

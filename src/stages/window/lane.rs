@@ -22,8 +22,10 @@ pub struct Lane {
     pub(super) taken: u64,
     /// Arrival of the last chunk applied.
     pub(super) last_ns: u64,
-    /// Chunks applied since the ingest thread was last told.
+    /// Chunks were applied in this turn.
     pub(super) dirty: bool,
+    /// Chunks were applied since the ingest thread was last told.
+    pub(super) untold: bool,
     /// The last sweep of names whose marker has come.
     pub(super) epoch: u32,
 }
@@ -31,7 +33,17 @@ pub struct Lane {
 impl Lane {
     /// A lane from its beginning.
     pub fn new(items: Rx<Item>, progress: Arc<LaneProgress>, ingest: Arc<Bell>) -> Self {
-        Self { items, progress, ingest, head: None, taken: 0, last_ns: 0, dirty: false, epoch: 0 }
+        Self {
+            items,
+            progress,
+            ingest,
+            head: None,
+            taken: 0,
+            last_ns: 0,
+            dirty: false,
+            untold: false,
+            epoch: 0,
+        }
     }
 
     /// Reads the beginning of the next chunk if it is there.

@@ -1,0 +1,129 @@
+//! A client that costs next to nothing: events are made, framed and masked beforehand, and go
+//! out in writes of 64 KiB, so that what is measured is the daemon.
+
+use std::io::{ErrorKind, Write};
+use std::time::{Duration, Instant};
+
+use flumen::client::{Client, Notice, Url};
+use flumen::generate::sources::Sources;
+use mio::{Events, Interest, Poll, Token};
+
+use super::{pack, wall_us};
+
+/// Bytes a write.
+const WRITE_BYTES: usize = 64 * 1024;
+/// Events of a block; it is sent again and again, well within the time after which its events
+/// would be late.
+pub const BLOCK_EVENTS: usize = 100_000;
+/// The mask of every frame; a real client draws one each, the cost of taking it off is the same.
+const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// JSON text, one event a frame.
+    Json,
+    /// JSON arrays of so many.
+    Array(usize),
+    /// MessagePack, one event a frame.
+    MessagePack,
+}
+
+/// Frames ready to be sent.
+pub struct Block {
+    pub bytes: Vec<u8>,
+    pub frames: u64,
+    pub events: usize,
+}
+
+fn frame(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
+    out.push(0x80 | opcode);
+    match payload.len() {
+        len @ 0..126 => out.push(0x80 | len as u8),
+        len @ 126..65_536 => {
+            out.push(0x80 | 126);
+            out.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+        len => {
+            out.push(0x80 | 127);
+            out.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(&MASK);
+    out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+}
+
+impl Block {
+    /// `events` of the generator's mix, stamped now, over `sources` sensors and ten times as
+    /// many users.
+    pub fn new(form: Form, sources: u32, events: usize) -> Self {
+        let mut mix = Sources::new(sources, 1);
+        let now_us = wall_us();
+        let mut one = |out: &mut Vec<u8>| mix.event(now_us, 0.0, out);
+        let mut block = Self { bytes: Vec::with_capacity(events * 300), frames: 0, events };
+        let (mut event, mut payload) = (Vec::new(), Vec::new());
+        let mut left = events;
+        while left > 0 {
+            payload.clear();
+            let batch = if let Form::Array(n) = form { n.min(left) } else { 1 };
+            match form {
+                Form::Json => one(&mut payload),
+                Form::Array(_) => {
+                    for n in 0..batch {
+                        payload.push(if n == 0 { b'[' } else { b',' });
+                        one(&mut payload);
+                    }
+                    payload.push(b']');
+                }
+                Form::MessagePack => {
+                    event.clear();
+                    one(&mut event);
+                    pack(&serde_json::from_slice(&event).expect("JSON"), &mut payload);
+                }
+            }
+            frame(if form == Form::MessagePack { 2 } else { 1 }, &payload, &mut block.bytes);
+            block.frames += 1;
+            left -= batch;
+        }
+        block
+    }
+}
+
+/// Sends `block` so many times over one connection, waits for the last acknowledgement, and says
+/// how long it took.
+pub fn feed(url: &str, block: &Block, times: usize) -> Duration {
+    let url = Url::parse(url).expect("a URL").with_acks();
+    let mut client = Client::connect(&url).expect("the daemon listens");
+    let mut poll = Poll::new().expect("a poll");
+    let interest = Interest::READABLE | Interest::WRITABLE;
+    poll.registry().register(&mut client.stream, Token(0), interest).expect("registered");
+    let mut ready = Events::with_capacity(8);
+    let frames = block.frames * times as u64;
+    let start = Instant::now();
+    let (mut sent, mut at, mut acked, mut rejected) = (0, 0, 0, 0);
+    while acked < frames {
+        while sent < times {
+            let end = (at + WRITE_BYTES).min(block.bytes.len());
+            match client.stream.write(&block.bytes[at..end]) {
+                Ok(n) => at += n,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) => panic!("the daemon has gone: {e}"),
+            }
+            if at == block.bytes.len() {
+                (sent, at) = (sent + 1, 0);
+            }
+        }
+        let on = &mut |notice| match notice {
+            Notice::Ack { seq, rejected: n, .. } => (acked, rejected) = (seq, n),
+            Notice::Error | Notice::Backpressure => {}
+            Notice::Closed(code) => panic!("closed: {code}"),
+        };
+        client.receive(on).expect("still connected");
+        if acked < frames {
+            poll.poll(&mut ready, Some(Duration::from_secs(30))).expect("polled");
+            assert!(start.elapsed() < Duration::from_secs(120), "the daemon does not go on");
+        }
+    }
+    assert_eq!(rejected, 0, "the events of the mix are good");
+    start.elapsed()
+}
