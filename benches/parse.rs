@@ -54,11 +54,13 @@ fn main() {
     let bytes = |messages: &[Vec<u8>]| messages.iter().map(Vec::len).sum::<usize>() / EVENTS;
     mode.note(&format!("{} B an event as JSON, {} B as MessagePack", bytes(&single), bytes(&packed)));
     let (mut a, mut b, mut c, mut d) = (reader(), reader(), reader(), reader());
+    let mut bare = reader().with_strings(false);
     let mut slow = Reader::without_scanner(LIMITS);
     let mut slow_array = Reader::without_scanner(LIMITS);
     let mut slow_lines = Reader::without_scanner(LIMITS);
     let mut run_t = || calibrate(&single);
     let mut run_a = || read_all(&mut a, &single);
+    let mut run_bare = || read_all(&mut bare, &single);
     let mut run_b = || read_all(&mut b, &arrays);
     let mut run_c = || read_all(&mut c, &lines);
     let mut run_d = || read_all(&mut d, &packed);
@@ -68,6 +70,7 @@ fn main() {
     let mut subjects: Vec<(&str, &mut dyn FnMut())> = vec![
         ("T: serde_json, typed borrow", &mut run_t),
         ("JSON, one a message", &mut run_a),
+        ("JSON, one a message, strings not asked for", &mut run_bare),
         ("JSON array of 100", &mut run_b),
         ("NDJSON of 100", &mut run_c),
         ("MessagePack map", &mut run_d),

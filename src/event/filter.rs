@@ -108,6 +108,11 @@ impl Filter {
     pub fn matches(&self, event: &Scratch) -> bool {
         self.root.matches(event)
     }
+
+    /// Whether it looks at a member for which `is` holds.
+    pub fn looks_at(&self, is: &dyn Fn(&Member) -> bool) -> bool {
+        self.root.looks_at(is)
+    }
 }
 
 impl Node {
@@ -127,6 +132,16 @@ impl Node {
             last => {
                 flat.extend(last);
                 wrap(flat)
+            }
+        }
+    }
+
+    fn looks_at(&self, is: &dyn Fn(&Member) -> bool) -> bool {
+        match self {
+            Self::Any(parts) | Self::All(parts) => parts.iter().any(|part| part.looks_at(is)),
+            Self::Not(inner) => inner.looks_at(is),
+            Self::Has(member) | Self::Compare(member, ..) | Self::In(member, ..) | Self::Like(member, ..) => {
+                is(member)
             }
         }
     }

@@ -33,6 +33,7 @@ pub struct Reader {
     limits: Limits,
     scratch: Scratch,
     scans: bool,
+    strings: bool,
     left: u64,
 }
 
@@ -49,12 +50,18 @@ enum Shape {
 impl Reader {
     /// A reader with these limits.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, scratch: Scratch::default(), scans: true, left: 0 }
+        Self { limits, scratch: Scratch::default(), scans: true, strings: true, left: 0 }
     }
 
     /// A reader that reads all JSON by serde_json, the slow way: to compare with.
     pub fn without_scanner(limits: Limits) -> Self {
         Self { scans: false, ..Self::new(limits) }
+    }
+
+    /// Strings in `data` and `metadata` are wanted or not: an event need not have them as dimensions
+    /// then, which is cheaper. They are until this is called.
+    pub fn with_strings(self, wanted: bool) -> Self {
+        Self { strings: wanted, ..self }
     }
 
     /// How many pieces of JSON were left to serde_json so far.
@@ -173,7 +180,7 @@ impl Reader {
     }
 
     fn scan(&mut self, text: Option<&str>, from: usize) -> Option<Scanned> {
-        scan::scan(text?, from, &mut self.scratch, &self.limits)
+        scan::scan(text?, from, &mut self.scratch, &self.limits, self.strings)
     }
 
     fn parse(&mut self, piece: &[u8]) -> Parsed {

@@ -31,10 +31,6 @@ impl Span {
     pub(super) fn in_whole(self) -> Option<Range<usize>> {
         (self.start >= WHOLE).then_some((self.start & !WHOLE) as usize..(self.end & !WHOLE) as usize)
     }
-
-    pub(super) fn len(self) -> usize {
-        (self.end - self.start) as usize
-    }
 }
 
 /// Which member a field or dimension came from.
@@ -79,6 +75,8 @@ pub struct Scratch {
     whole: String,
     fields: Vec<(Span, f64)>,
     dims: Vec<(Span, Span, Section)>,
+    /// Strings that would be dimensions if anybody asked for them.
+    passed: usize,
     /// The flattened name being built, without `data.`; with `metadata.`.
     pub(super) path: String,
     /// For the scanner: the names of the section so far, and what they begin with.
@@ -200,12 +198,20 @@ impl Scratch {
     }
 
     /// A number; `None`: there is no room for it.
+    #[inline]
     pub(super) fn put_field(&mut self, name: Span, value: f64, limits: &Limits) -> Option<()> {
-        if self.fields.len() + self.dims.len() >= limits.fields_per_event {
+        if self.fields.len() + self.dims.len() + self.passed >= limits.fields_per_event {
             return None;
         }
         self.fields.push((name, value));
         Some(())
+    }
+
+    /// A string that nobody asks for; `None`: there would be no room for it.
+    #[inline]
+    pub(super) fn pass_dim(&mut self, limits: &Limits) -> Option<()> {
+        self.passed += 1;
+        (self.fields.len() + self.passed <= limits.fields_per_event).then_some(())
     }
 
     /// A string; `None`: there is no room for it.
@@ -251,6 +257,7 @@ impl Scratch {
         self.whole.clear();
         self.fields.clear();
         self.dims.clear();
+        self.passed = 0;
         self.path.clear();
         self.wrong = None;
     }

@@ -49,6 +49,8 @@ pub struct WindowPlan {
     pub distinct: Vec<Member>,
     /// Numeric fields that any window shows; `None`: all.
     pub fields: Option<BTreeSet<String>>,
+    /// Whether any window looks at strings in `data` or `metadata`.
+    pub strings: bool,
     /// Which window thread an event goes to.
     pub route: Route,
 }
@@ -63,6 +65,7 @@ impl WindowPlan {
             groupings: Vec::new(),
             distinct: Vec::new(),
             fields: Some(BTreeSet::new()),
+            strings: false,
             route: route(windows),
         };
         for window in windows {
@@ -94,6 +97,9 @@ impl WindowPlan {
                 index_of(&mut plan.distinct, member);
             }
         }
+        let is_inner = |member: &Member| matches!(member, Member::Data(_) | Member::Metadata(_));
+        plan.strings = plan.filters.iter().any(|filter| filter.looks_at(&is_inner))
+            || plan.groupings.iter().flatten().chain(&plan.distinct).any(is_inner);
         plan
     }
 

@@ -19,6 +19,8 @@
 //!
 //! So a number is only ever given to another name when nobody holds it any more.
 
+mod cache;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,6 +28,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use crate::windowing::ids::{IdSet, InUse};
+pub use cache::Cache;
 
 /// A table that is far from full is swept when it has this many more names than after the last
 /// sweep (or half as many again, if that is more).
@@ -196,31 +199,6 @@ impl Dictionary {
         self.sources.sweep(&in_use.sources, epoch)
             + self.fields.sweep(&in_use.fields, epoch)
             + groups.map(|(names, ids)| names.sweep(ids, epoch)).sum::<usize>()
-    }
-}
-
-/// One thread's view of a table.
-#[derive(Debug, Default)]
-pub struct Cache {
-    ids: HashMap<Arc<str>, u32, RandomState>,
-    epoch: u32,
-}
-
-impl Cache {
-    /// The number of `name`; `None` when the shared table is full and does not know it.
-    pub fn id(&mut self, names: &Names, name: &str, limit: usize) -> Option<u32> {
-        if let Some(&id) = self.ids.get(name) {
-            return Some(id);
-        }
-        let (name, id) = names.intern(name, limit, self.epoch)?;
-        self.ids.insert(name, id);
-        Some(id)
-    }
-
-    /// Step 2 of a sweep: forgets all numbers.
-    pub fn begin_epoch(&mut self, epoch: u32) {
-        self.ids = HashMap::default();
-        self.epoch = epoch;
     }
 }
 

@@ -118,7 +118,7 @@ impl Parse {
         Self {
             chunks: ports.chunks,
             conns: Vec::new(),
-            reader: event::Reader::new(options.limits),
+            reader: event::Reader::new(options.limits).with_strings(options.windows.strings),
             work: Work {
                 buffers: ports.buffers,
                 replies: ports.replies,

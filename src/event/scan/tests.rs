@@ -31,8 +31,16 @@ fn told(event: &Scratch) -> String {
     format!("{own:?} {fields:?} {dims:?} {members:?}")
 }
 
+/// What an event tells if nobody asks for strings in it, as text.
+fn told_without_strings(event: &Scratch) -> String {
+    let fields: Vec<_> = event.fields().map(|(name, value)| (name, value.to_bits())).collect();
+    format!("{:?} {fields:?}", (event.source(), event.kind(), event.id(), event.time_us()))
+}
+
+type Reported = Vec<(u32, Vec<u8>, Result<String, String>)>;
+
 /// Everything that a reader reports.
-fn report(reader: &mut Reader, message: &[u8]) -> Vec<(u32, Vec<u8>, Result<String, String>)> {
+fn report(reader: &mut Reader, message: &[u8], told: fn(&Scratch) -> String) -> Reported {
     let mut all = Vec::new();
     reader.read(message, &mut |outcome| {
         let event = outcome.event.map(told).map_err(|r| format!("{:?} {}", r.reason, r.message));
@@ -45,10 +53,18 @@ fn report(reader: &mut Reader, message: &[u8]) -> Vec<(u32, Vec<u8>, Result<Stri
 /// them were left to serde_json.
 fn compare_with(limits: Limits, message: &[u8]) -> (usize, u64) {
     let mut fast = Reader::new(limits);
-    let got = report(&mut fast, message);
+    let got = report(&mut fast, message, told);
     // What one message leaves in the scratch must not be seen in the next.
-    let again = report(&mut fast, message);
-    let wanted = report(&mut Reader::without_scanner(limits), message);
+    let again = report(&mut fast, message, told);
+    let mut slow = Reader::without_scanner(limits);
+    let wanted = report(&mut slow, message, told);
+    let mut faster = Reader::new(limits).with_strings(false);
+    for _ in 0..2 {
+        let got = report(&mut faster, message, told_without_strings);
+        let wanted = report(&mut slow, message, told_without_strings);
+        assert_eq!(got, wanted, "without strings: {}", String::from_utf8_lossy(message));
+    }
+    assert!(faster.left_to_serde() <= fast.left_to_serde());
     assert_eq!(got, wanted, "{}", String::from_utf8_lossy(message));
     assert_eq!(again, wanted, "the second time: {}", String::from_utf8_lossy(message));
     (wanted.len(), fast.left_to_serde() / 2)
