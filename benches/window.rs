@@ -35,7 +35,7 @@ fn fill(engine: &mut Engine, sources: u32, start_us: i64) {
         let time_us = start_us + n as i64 * 20 * SECOND_US / EVENTS as i64;
         if n % 200 == 0 {
             engine.begin(Now { mono_ns: (time_us * 1_000) as u64, wall_us: time_us }, 0);
-            while !engine.settle(Budget::new(4_096), &mut closed) {}
+            while !engine.settle(&mut Budget::new(4_096), &mut closed) {}
             closed.clear();
         }
         sample.begin(time_us, (n as u32).wrapping_mul(2_654_435_761) % sources, (n % 3) as u16);
@@ -46,7 +46,7 @@ fn fill(engine: &mut Engine, sources: u32, start_us: i64) {
         engine.event(&sample);
         if n % 200 == 199 {
             engine.mark(time_us);
-            engine.settle(Budget::new(4_096), &mut closed);
+            engine.settle(&mut Budget::new(4_096), &mut closed);
         }
     }
 }

@@ -169,7 +169,7 @@ impl Core {
         let mut publish_shards = Vec::new();
         for (shard, lanes_of_shard) in mesh.into_iter().enumerate() {
             let (to, from) = (&bells.window[shard], &bells.publish);
-            let (reports, reports_rx) = ring(plan::REPORTS, to, from);
+            let (reports, reports_rx) = ring(plan.reports, to, from);
             let (late, late_rx) = ring(plan::LATE, to, from);
             let (histograms, histograms_rx) = ring(1, from, to);
             gauges.window.push(lanes_of_shard.iter().map(|l| l.items.gauge()).collect());
@@ -179,6 +179,7 @@ impl Core {
                 engine: engine(config, &layout),
                 revises: layout.windows.iter().any(|window| window.lateness_us > 0),
                 group_tables: tables,
+                settle_per_turn: plan.settle_per_turn,
                 most_top,
                 reports,
                 late,

@@ -18,6 +18,9 @@ pub const ITEMS: usize = 65_536;
 pub const REPLIES: usize = 4_096;
 /// Reports from a window thread to publish.
 pub const REPORTS: usize = 1_024;
+/// Results and merged slices of a window thread's turn: about a millisecond. What one message makes
+/// due may be far more, and events are not to wait for it.
+pub const SETTLE_PER_TURN: i64 = 512;
 /// Dead letters from parse to publish.
 pub const LETTERS: usize = 256;
 /// Late events from a window thread to publish. No more than publish takes in a turn: a sweep of
@@ -57,6 +60,10 @@ pub struct Plan {
     pub publish: Option<usize>,
     /// Read buffers of each lane: as many as its ring holds, and a round of reads.
     pub buffers_per_lane: usize,
+    /// Places for reports between a window thread and publish.
+    pub reports: usize,
+    /// Results and merged slices of a window thread's turn.
+    pub settle_per_turn: i64,
     /// Whether idle threads poll instead of sleeping.
     pub spin: bool,
     /// The windows.
@@ -92,6 +99,8 @@ impl Plan {
             window: Vec::new(),
             publish: None,
             buffers_per_lane: CHUNKS + 16,
+            reports: REPORTS,
+            settle_per_turn: SETTLE_PER_TURN,
             spin: config.threads.idle == Idle::Spin,
             windows: config.windows.clone(),
             notes: Vec::new(),
@@ -137,7 +146,7 @@ impl Plan {
             ("chunk rings", lanes * CHUNKS * size_of::<Chunk>()),
             ("sample rings", lanes * shards * ITEMS * size_of::<Item>()),
             ("reply rings", lanes * REPLIES * size_of::<Reply>()),
-            ("report rings", shards * REPORTS * size_of::<Report>()),
+            ("report rings", shards * self.reports * size_of::<Report>()),
             ("dead letter rings", lanes * LETTERS * (size_of::<DeadLetter>() + 1_024)),
             ("late event rings", shards * LATE * size_of::<LateEvent>()),
             ("history of results", config.publish.history_bytes),

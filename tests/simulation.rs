@@ -207,7 +207,10 @@ fn run(script: &Script, lanes: usize, shards: usize, seed: u64) -> Outcome {
     config.threads.window = shards;
     config.windows = script.windows.clone();
     config.limits.keys = script.keys;
-    let plan = Plan::new(&config, &Machine { cores: vec![] });
+    let mut plan = Plan::new(&config, &Machine { cores: vec![] });
+    // Windows close piece by piece while events come in, and publish may be behind.
+    plan.settle_per_turn = rng.random_range(1..20);
+    plan.reports = rng.random_range(2..30);
     let bells = (0..lanes).map(|_| Arc::new(Bell::park())).collect();
     let core = Core::new(&config, &plan, bells, START);
     let (telemetry, board) = (core.telemetry, core.board);

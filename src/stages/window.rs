@@ -37,9 +37,9 @@ pub use lane::Lane;
 
 /// Items a turn.
 const ITEMS_PER_TURN: usize = 8_192;
-/// Results and merged slices a turn: what one message makes due may be far more, and must not
-/// pile up here.
-const SETTLE_PER_TURN: i64 = 4_096;
+/// Closing may lag so far behind the watermark before events wait for it after all, microseconds:
+/// what has not been closed takes memory.
+const MAX_BEHIND_US: i64 = 10_000_000;
 /// How long to sleep when a lane in mid-turn holds the order up; it says nothing when it ends
 /// its turn without a chunk.
 const ORDER_RECHECK_NS: u64 = 200_000;
@@ -60,6 +60,8 @@ pub struct Options {
     pub revises: bool,
     /// How many tables of groups there are.
     pub group_tables: usize,
+    /// Results and merged slices a turn.
+    pub settle_per_turn: i64,
     /// Busiest sources that are kept through a sweep of names.
     pub most_top: usize,
     /// To publish.
@@ -91,10 +93,11 @@ pub struct Window {
     engine: Engine,
     revises: bool,
     group_tables: usize,
+    settle_per_turn: i64,
     most_top: usize,
     late: Tx<LateEvent>,
     reports: Tx<Report>,
-    /// Reports that did not fit; nothing is applied while there are any.
+    /// Reports that did not fit; nothing more is closed while there are any.
     held: std::collections::VecDeque<Report>,
     histograms: Rx<Box<Histogram<u64>>>,
     /// Being filled; `None` while both are at publish.
@@ -139,6 +142,7 @@ impl Window {
             engine: options.engine,
             revises: options.revises,
             group_tables: options.group_tables,
+            settle_per_turn: options.settle_per_turn,
             most_top: options.most_top,
             late: options.late,
             reports: options.reports,
@@ -237,6 +241,10 @@ impl Window {
     fn apply(&mut self, at: usize, budget: &mut usize) -> bool {
         self.lanes[at].items.len();
         while *budget > 0 {
+            if self.unsettled && self.reading && !self.engine.takes(self.sample.time_us) {
+                // It is of a window that is being closed, or may be: that comes first.
+                return false;
+            }
             let Some(item) = self.lanes[at].items.pop() else {
                 return false;
             };
@@ -305,25 +313,36 @@ impl Window {
     }
 
     fn idle(&self, now: Now) -> Progress {
-        let mut deadline_ns = self.engine.next_close_ns(now);
-        if self.changed_live {
-            deadline_ns = earlier(deadline_ns, self.next_live_ns);
-        }
-        if self.changed_second {
-            deadline_ns = earlier(deadline_ns, self.next_report_ns);
+        let mut deadline_ns = None;
+        let mut awaits = INPUT;
+        if self.held.is_empty() {
+            deadline_ns = self.engine.next_close_ns(now);
+            if self.changed_live {
+                deadline_ns = earlier(deadline_ns, self.next_live_ns);
+            }
+            if self.changed_second {
+                deadline_ns = earlier(deadline_ns, self.next_report_ns);
+            }
+        } else {
+            awaits |= SPACE;
         }
         if self.lanes.iter().any(|lane| lane.head.is_some()) || self.awaits_arrival() {
             deadline_ns = earlier(deadline_ns, now.mono_ns + ORDER_RECHECK_NS);
         }
-        Progress::Idle { deadline_ns, awaits: INPUT }
+        Progress::Idle { deadline_ns, awaits }
     }
 
-    /// Has the engine hand out a piece of what is due; whether that was all.
-    fn settle(&mut self) -> bool {
-        if self.unsettled {
-            self.unsettled = !self.engine.settle(Budget::new(SETTLE_PER_TURN), &mut self.closed);
+    /// Has the engine hand out a piece of what is due, if publish takes it; whether that was all.
+    fn settle(&mut self, budget: &mut Budget) -> bool {
+        if self.unsettled && self.held.is_empty() {
+            self.unsettled = !self.engine.settle(budget, &mut self.closed);
         }
         !self.unsettled
+    }
+
+    /// Whether chunks may be applied: nothing is due, or it may wait.
+    fn goes_on(&self) -> bool {
+        !self.unsettled || self.engine.goes_on() && self.engine.behind_us() <= MAX_BEHIND_US
     }
 
     /// The input has ended, and what was due is out: first the windows that are due by now, then
@@ -358,13 +377,15 @@ impl Window {
 impl Stage for Window {
     fn poll(&mut self, now: Now) -> Progress {
         self.record_latency(now);
-        if !self.flush_reports() {
-            self.tell_ingest();
-            return Progress::Idle { deadline_ns: None, awaits: SPACE };
-        }
+        self.flush_reports();
         let mut budget = ITEMS_PER_TURN;
+        let mut settling = Budget::new(self.settle_per_turn);
         let mut reached_ns = None;
-        while budget > 0 && self.settle() {
+        loop {
+            self.settle(&mut settling);
+            if budget == 0 || !self.goes_on() {
+                break;
+            }
             let at = match self.current {
                 Some(at) => at,
                 None => match self.next_lane(now) {
@@ -389,11 +410,11 @@ impl Stage for Window {
                 break;
             }
         }
-        let worked = budget < ITEMS_PER_TURN || self.unsettled;
+        let worked = budget < ITEMS_PER_TURN;
         self.publish_progress();
         let ended =
             !self.unsettled && self.current.is_none() && self.lanes.iter().all(|lane| lane.items.ended());
-        if ended || !worked || now.mono_ns >= self.next_acks_ns {
+        if ended || !worked || self.unsettled || now.mono_ns >= self.next_acks_ns {
             self.next_acks_ns = now.mono_ns + ACKS_EVERY_NS;
             self.tell_ingest();
         }
@@ -408,11 +429,16 @@ impl Stage for Window {
             self.reached_ns = self.reached_ns.max(reached_ns);
             self.unsettled = true;
         }
-        let settled = self.settle();
+        self.settle(&mut settling);
         self.hand_on();
+        self.reports.flush();
+        if !self.held.is_empty() {
+            // What is due waits for publish; events need not.
+            return if worked { Progress::Worked } else { self.idle(now) };
+        }
         self.periodic(now);
         self.reports.flush();
-        if worked || !settled { Progress::Worked } else { self.idle(now) }
+        if worked || self.unsettled { Progress::Worked } else { self.idle(now) }
     }
 }
 

@@ -1,9 +1,13 @@
 //! One shard's windows: apply samples, advance time, get back what has closed.
 //!
 //! The caller drives it in the order of arrival: `begin(arrival)`, then the events of that
-//! arrival, then `mark(largest event time)`; between arrivals, `advance(moment)`. After each of
-//! these, and before the next, it calls `settle` until nothing is due any more: one message may
-//! close or revise a hundred thousand windows, and what comes out must have somewhere to go.
+//! arrival, then `mark(largest event time)`; between arrivals, `advance(moment)`. What becomes due
+//! on the way is handed out by `settle`, piece by piece: one message may close or revise a hundred
+//! thousand windows, and what comes out must have somewhere to go.
+//!
+//! Windows may go on closing while events come in, so that nobody waits for them; but not an event
+//! that may still be of a window that is due ([`Engine::takes`]), and whatever late events have
+//! revised comes out before the next arrival ([`Engine::goes_on`]).
 
 use super::ids::InUse;
 use super::sessions::Sessions;
@@ -68,16 +72,34 @@ impl Engine {
         }
     }
 
-    /// Events that arrived at `arrival` by `lane` come next; what was due before them is to be
-    /// settled first.
+    /// Whether anything but `settle` may be called; if not, revisions are due.
+    pub fn goes_on(&self) -> bool {
+        self.due != Due::Revisions
+    }
+
+    /// Whether an event of this time may come before everything that is due has been settled.
+    pub fn takes(&self, time_us: i64) -> bool {
+        // At the watermark itself an event could still reach a session that ends there.
+        self.due == Due::Nothing || time_us > self.watermark.current_us()
+    }
+
+    /// How far the watermark has gone beyond the window that is to close next, microseconds.
+    pub fn behind_us(&self) -> i64 {
+        let next_us = self.next_end_us().unwrap_or(i64::MAX);
+        self.watermark.current_us().saturating_sub(next_us).max(0)
+    }
+
+    /// Events that arrived at `arrival` by `lane` come next.
     pub fn begin(&mut self, arrival: Now, lane: u32) {
+        debug_assert!(self.goes_on(), "revisions come before the next arrival");
         self.arrival = arrival;
         self.lane = lane;
         self.advance(arrival);
     }
 
-    /// One event.
+    /// One event, which [`Engine::takes`] must have allowed.
     pub fn event(&mut self, sample: &Sample) -> Applied {
+        debug_assert!(self.takes(sample.time_us), "an event of a window that is being closed");
         let watermark_us = self.watermark.current_us();
         let mut taken = false;
         self.missed = WindowSet::default();
@@ -108,7 +130,10 @@ impl Engine {
     /// The events of the current arrival are all in; they reached up to `max_time_us`
     /// (`i64::MIN`: there were none). The results that they have revised are to be settled.
     pub fn mark(&mut self, max_time_us: i64) {
-        self.due = Due::Revisions;
+        // While windows are closing, no event was late, and nothing can have been revised.
+        if self.due == Due::Nothing {
+            self.due = Due::Revisions;
+        }
         if max_time_us != i64::MIN {
             self.watermark.observe(max_time_us, self.arrival);
         }
@@ -130,17 +155,17 @@ impl Engine {
     }
 
     /// Hands out what is due, as far as the budget goes; whether that was all.
-    pub fn settle(&mut self, mut budget: Budget, out: &mut Vec<Closed>) -> bool {
+    pub fn settle(&mut self, budget: &mut Budget, out: &mut Vec<Closed>) -> bool {
         let first = out.len();
         let watermark_us = self.watermark.current_us();
         let settled = match self.due {
             Due::Nothing => return true,
-            Due::Windows(until_us) => self.close(until_us, &mut budget, out),
+            Due::Windows(until_us) => self.close(until_us, budget, out),
             Due::Revisions => {
                 let arrival_ns = self.arrival.mono_ns;
                 let trigger = Trigger::Late { arrival_ns, lane: self.lane, watermark_us };
-                self.grids.iter_mut().all(|grid| grid.revise(watermark_us, trigger, &mut budget, out))
-                    && self.sessions.iter_mut().all(|s| s.revise(trigger, &mut budget, out))
+                self.grids.iter_mut().all(|grid| grid.revise(watermark_us, trigger, budget, out))
+                    && self.sessions.iter_mut().all(|s| s.revise(trigger, budget, out))
             }
         };
         self.tell_partial(&mut out[first..]);

@@ -7,7 +7,7 @@
 //! events have revised stands behind everything that was due by the watermark they were judged
 //! by, and before everything that is due later; several of them by arrival. A due result comes
 //! out when every shard's watermark has reached it, a revision when every shard has worked past
-//! the arrival behind it. Events of one arrival may be spread over the shards, which is why the
+//! the arrival behind it as well. Events of one arrival may be spread over the shards, which is why the
 //! revisions they cause wait for each other and are one.
 //!
 //! # Revisions
@@ -100,10 +100,9 @@ impl Merger {
         let watermark_us = self.watermark_us();
         let entry = self.pending.first_entry()?;
         let &(due_us, arrival, ..) = entry.key();
-        let ready = match arrival {
-            None => due_us <= watermark_us,
-            Some((arrival_ns, _)) => self.shards.iter().all(|s| s.1 > arrival_ns),
-        };
+        // A shard may be past an arrival and still be closing what was due before it.
+        let arrived = |(arrival_ns, _)| self.shards.iter().all(|s| s.1 > arrival_ns);
+        let ready = due_us <= watermark_us && arrival.is_none_or(arrived);
         if !ready && !all {
             return None;
         }

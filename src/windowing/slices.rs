@@ -5,16 +5,23 @@
 //! costs one slice however many windows are over it. Closing and revising can be broken off when a
 //! budget is used up and go on with the next call.
 //!
+//! A window of many groups closes group by group, and events may come in between, as long as they
+//! are ahead of the watermark: such an event is in no slice of a window that is due.
+//!
 //! What must hold: a slice is there as long as a window over it may still be merged, that is
 //! until the watermark has passed the last window's end and allowed lateness; and an event is in
 //! a slice exactly if it entered at least one window. Windows of different lateness can share
 //! slices because a window that refuses an event is never merged again.
+
+mod close;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+
+use close::Closing;
 
 use super::ids::InUse;
 use super::{Budget, Closed, Family, GroupNames, Kind, Layout, Sample, Trigger, WindowSet, floor_to};
@@ -127,6 +134,8 @@ pub struct Grid {
     closed_us: i64,
     /// The end of the window that closes next; `i64::MAX`: there is none.
     next_end_us: i64,
+    /// The window of the first member that is not done yet.
+    closing: Option<Closing>,
     /// What any member shows.
     keep: Projection,
     /// Cleared aggregates for the next slices, so that their memory is used again.
@@ -170,6 +179,7 @@ impl Grid {
                         slices: BTreeMap::new(),
                         closed_us: i64::MIN,
                         next_end_us: i64::MAX,
+                        closing: None,
                         keep: Projection::default(),
                         spare: Vec::new(),
                     },
@@ -271,47 +281,6 @@ impl Grid {
         true
     }
 
-    /// Closes the windows whose end the watermark has reached; whether all of them have.
-    pub fn close(&mut self, watermark_us: i64, budget: &mut Budget, out: &mut Vec<Closed>) -> bool {
-        if self.next_end_us <= watermark_us {
-            if !(0..self.members.len()).all(|at| self.close_member(at, watermark_us, budget, out)) {
-                return false;
-            }
-            self.closed_us = self.closed_us.max(watermark_us);
-            self.find_next_end();
-        }
-        self.closed_us = self.closed_us.max(watermark_us);
-        self.retire(watermark_us);
-        true
-    }
-
-    fn close_member(
-        &mut self,
-        at: usize,
-        watermark_us: i64,
-        budget: &mut Budget,
-        out: &mut Vec<Closed>,
-    ) -> bool {
-        while let Some(start_us) = self.members[at].next_open(self.closed_us, &self.slices)
-            && self.members[at].end(start_us) <= watermark_us
-        {
-            if !budget.spend(self.slices_of(at)) {
-                return false;
-            }
-            for (group, aggregate) in self.merged_groups(at, start_us) {
-                budget.spend(1);
-                out.push(self.closed(at, start_us, group, Trigger::Due, aggregate));
-            }
-            self.members[at].closed_us = self.members[at].end(start_us);
-        }
-        true
-    }
-
-    fn find_next_end(&mut self) {
-        let open = |m: &Member| Some(m.end(m.next_open(self.closed_us, &self.slices)?));
-        self.next_end_us = self.members.iter().filter_map(open).min().unwrap_or(i64::MAX);
-    }
-
     /// How many slices a window is merged from.
     fn slices_of(&self, at: usize) -> i64 {
         self.members[at].size_us / self.slice_us
@@ -325,7 +294,9 @@ impl Grid {
         // Not the one that the fastest clock has opened in the future.
         let (&slice_us, _) = self.slices.range(..=now_us).next_back()?;
         let start_us = *member.starts(slice_us).end();
-        if member.end(start_us) <= self.closed_us {
+        // One that is being closed may be there in part only.
+        let closing = self.closing.as_ref().is_some_and(|closing| start_us <= closing.start_us);
+        if closing || member.end(start_us) <= self.closed_us {
             return None;
         }
         let mut all = Aggregate::default();
@@ -396,42 +367,6 @@ impl Grid {
             }
         }
         aggregate
-    }
-
-    fn merged_groups(&self, at: usize, start_us: i64) -> Vec<(u32, Aggregate)> {
-        let member = &self.members[at];
-        if self.family.names() == GroupNames::None {
-            return vec![(0, self.merged(at, start_us, 0))];
-        }
-        let mut groups: HashMap<u32, Aggregate, RandomState> = HashMap::default();
-        for (_, slice) in self.slices.range(start_us..member.end(start_us)) {
-            slice.cells.for_each(|group, part| {
-                groups.entry(group).or_default().merge_shown(part, &member.show);
-            });
-        }
-        let mut groups: Vec<_> = groups.into_iter().collect();
-        groups.sort_unstable_by_key(|&(group, _)| group);
-        groups
-    }
-
-    /// Lets go of slices that no window needs any more.
-    fn retire(&mut self, watermark_us: i64) {
-        // Expiries rise with the slices, so the first that stays ends the search.
-        while let Some(entry) = self.slices.first_entry() {
-            if entry.get().expires_us > watermark_us {
-                break;
-            }
-            let mut keep = |mut aggregate: Aggregate| {
-                if self.spare.len() < SPARE {
-                    aggregate.clear();
-                    self.spare.push(aggregate);
-                }
-            };
-            match entry.remove().cells {
-                Cells::One(aggregate) => keep(*aggregate),
-                Cells::Many(table) => table.into_values().take(SPARE).for_each(keep),
-            }
-        }
     }
 }
 

@@ -45,7 +45,7 @@ fn isolated_events_cost_their_slices_only() {
     assert_eq!(engine.open_windows(), EVENTS as usize * 1_000);
     engine.advance(Rig::moment(2, WALL));
     let (mut out, mut results, mut largest) = (Vec::new(), 0, 0);
-    while !engine.settle(Budget::new(4_096), &mut out) {
+    while !engine.settle(&mut Budget::new(4_096), &mut out) {
         largest = largest.max(out.len());
         results += out.len();
         out.clear();

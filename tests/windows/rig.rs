@@ -61,6 +61,8 @@ pub struct Rig {
     drained: bool,
     /// Of one call of `settle`.
     pub budget: i64,
+    /// What is due is handed out only when it has to be, but for a piece now and then.
+    pub lazy: bool,
     pub results: Vec<Complete>,
     /// Of the last event.
     pub applied: bool,
@@ -80,6 +82,7 @@ impl Rig {
             told_ns: 0,
             drained: false,
             budget: 3,
+            lazy: false,
             results: Vec::new(),
             applied: false,
             applied_events: 0,
@@ -101,20 +104,22 @@ impl Rig {
 
     fn events(&mut self, now: Now, events: &[Event], shard: impl Fn(&Event) -> usize, largest: i64) {
         let lane = self.lane;
-        self.each(|engine| engine.begin(now, lane));
+        self.each(|engine| engine.begin(now, lane), Engine::goes_on);
         let mut sample = Sample::default();
         for event in events {
             sample.begin(event.time, event.source, event.kind);
             sample.fields.push((0, event.value));
             sample.groups.extend(event.group.map(|group| (0, group)));
             sample.distinct.extend(event.distinct.map(|hash| (0, hash)));
-            let engine = &mut self.shards[shard(event)];
+            let at = shard(event);
+            self.settle(at, |engine| engine.takes(event.time));
+            let engine = &mut self.shards[at];
             self.applied = engine.event(&sample) == Applied::InTime;
             self.applied_events += u64::from(self.applied);
             self.late_events += u64::from(!self.applied);
             self.missed.extend(engine.missed().iter().map(|window| (window, event.value)));
         }
-        self.each(|engine| engine.mark(largest));
+        self.each(|engine| engine.mark(largest), Engine::goes_on);
         self.tell(now.mono_ns);
     }
 
@@ -130,45 +135,54 @@ impl Rig {
 
     /// Time passes without an event.
     pub fn pass(&mut self, now: Now) {
-        self.each(|engine| engine.advance(now));
+        self.each(|engine| engine.advance(now), Engine::goes_on);
         self.tell(now.mono_ns);
     }
 
     /// The input ends.
     pub fn drain(&mut self) {
+        self.each(|_| (), |_| false);
         self.tell(u64::MAX);
         self.drained = true;
-        self.each(Engine::drain);
+        self.each(Engine::drain, |_| false);
         while let Some(complete) = self.merger.next(true) {
             self.results.push(complete);
         }
     }
 
-    /// Something happens to every shard, and all that comes of it is handed out, in small pieces.
-    fn each(&mut self, what: impl Fn(&mut Engine)) {
+    /// Something happens to every shard, and what comes of it is handed out in small pieces: all of
+    /// it, or if lazy, until this engine is content.
+    fn each(&mut self, what: impl Fn(&mut Engine), content: impl Fn(&Engine) -> bool) {
+        for at in 0..self.shards.len() {
+            what(&mut self.shards[at]);
+            self.settle(at, &content);
+        }
+    }
+
+    fn settle(&mut self, at: usize, content: impl Fn(&Engine) -> bool) {
         let mut out = Vec::new();
-        for (at, engine) in self.shards.iter_mut().enumerate() {
-            what(engine);
-            while !engine.settle(Budget::new(self.budget), &mut out) {
-                out.drain(..).for_each(|part| self.merger.add(at, part));
-                if self.drained {
-                    continue;
-                }
+        let engine = &mut self.shards[at];
+        loop {
+            let settled = engine.settle(&mut Budget::new(self.budget), &mut out);
+            out.drain(..).for_each(|part| self.merger.add(at, part));
+            if settled || self.lazy && content(engine) {
+                break;
+            }
+            if !self.drained {
                 // What is out is told on the way.
                 self.merger.reached(at, engine.closed_us(), self.told_ns);
                 while let Some(complete) = self.merger.next(false) {
                     self.results.push(complete);
                 }
             }
-            out.drain(..).for_each(|part| self.merger.add(at, part));
         }
     }
 
     fn tell(&mut self, arrival_ns: u64) {
         self.told_ns = arrival_ns;
         for (at, engine) in self.shards.iter().enumerate() {
-            self.merger.reached(at, engine.watermark_us(), arrival_ns);
-            assert_eq!(engine.closed_us(), engine.watermark_us());
+            self.merger.reached(at, engine.closed_us(), arrival_ns);
+            assert!(self.lazy || engine.closed_us() == engine.watermark_us());
         }
         while let Some(complete) = self.merger.next(false) {
             self.results.push(complete);
