@@ -5,7 +5,8 @@
 //!
 //! One thread drives all clients. Every `--batch-ms` a client sends the events that are due,
 //! one event a frame, in one write (`--write-each`: each in a write of its own); the clients'
-//! ticks are spread over the interval.
+//! ticks are spread over the interval, and so are the ticks in which an event is due when that is
+//! not every one: 100 clients at 1,000/s are an event a millisecond, not 100 at once.
 
 pub mod report;
 
@@ -251,6 +252,7 @@ impl Step {
     fn send_due(&mut self, until_ns: u64) -> u64 {
         let now_ns = self.now_ns();
         let mut next_ns = u64::MAX;
+        let clients = self.peers.len() as f64;
         for (at, peer) in self.peers.iter_mut().enumerate() {
             let Some(client) = peer.client.as_mut() else {
                 continue;
@@ -258,7 +260,7 @@ impl Step {
             let (mut queued, mut failed) = (false, false);
             while peer.next_ns <= now_ns && peer.next_ns < until_ns && client.backlog() < MAX_BACKLOG {
                 peer.ticks += 1;
-                let due = (peer.ticks as f64 * self.per_tick) as u64;
+                let due = due(peer.ticks, self.per_tick, at as f64 / clients);
                 let first = client.frames + 1;
                 while peer.scheduled < due {
                     peer.scheduled += 1;
@@ -328,6 +330,11 @@ impl Step {
             }
         }
     }
+}
+
+/// Events that a client has to have sent after some ticks; `phase`, 0 to 1, is its head start.
+fn due(ticks: u64, per_tick: f64, phase: f64) -> u64 {
+    (ticks as f64 * per_tick + phase) as u64
 }
 
 /// Records the latency of every frame up to `seq`.

@@ -17,6 +17,17 @@ fn a_late_ack_is_charged_from_the_intended_time() {
     near(latencies.min(), 5_000_000);
 }
 
+#[test]
+fn clients_with_less_than_an_event_a_tick_take_turns() {
+    let sent = |tick| (0..100).map(|at| due(tick, 0.01, f64::from(at) / 100.0)).sum::<u64>();
+    for tick in 1..=1_000 {
+        // One a tick; a fraction that falls on the edge may come a tick later.
+        assert!(sent(tick).abs_diff(tick) <= 1, "{} after tick {tick}", sent(tick));
+    }
+    let whole = |tick, at| due(tick, 3.0, f64::from(at) / 100.0);
+    assert!((0..100).all(|at| whole(7, at) == 21));
+}
+
 /// A short step of two clients, 2.5 events a tick each; its report and what it printed.
 fn step_against_a_server(write_each: bool) -> (Report, Vec<u8>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
