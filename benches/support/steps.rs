@@ -201,22 +201,22 @@ pub fn report(mode: &mut Mode, cases: &[Case], t: f64) {
     mode.note(&format!(
         "Latency from intended send time to acknowledgement, us: median of {rounds} rounds, range below"
     ));
-    let heads = PERCENTILES.iter().chain(&["CPU ns/event", "CPU T"]).map(|head| format!("{head:>13}"));
-    mode.note(&format!("{:<34}{}", "", heads.collect::<String>()));
+    let heads = PERCENTILES.iter().chain(&["CPU ns/event", "CPU T"]).map(|head| format!("{head:>15}"));
+    mode.note(&format!("{:<30}{}", "", heads.collect::<String>()));
     for case in cases {
         let mut columns: Vec<_> = (0..6).map(|at| case.samples(|o| o.latency_us[at])).collect();
         columns.push(case.samples(|o| o.cpu_ns_per_event));
         columns.push(case.samples(|o| o.cpu_ns_per_event / t));
         let digits = |at: usize| if at == 7 { 2 } else { 0 };
         let cells = columns.iter().enumerate();
-        let medians = cells.clone().map(|(at, samples)| format!("{:>13.*}", digits(at), spread(samples).0));
-        mode.note(&format!("{:<34}{}", case.name, medians.collect::<String>()));
+        let medians = cells.clone().map(|(at, samples)| format!("{:>15.*}", digits(at), spread(samples).0));
+        mode.note(&format!("{:<30}{}", case.name, medians.collect::<String>()));
         if rounds > 1 {
             let ranges = cells.map(|(at, samples)| {
                 let (_, low, high) = spread(samples);
-                format!("{:>13}", format!("{low:.0$}..{high:.0$}", digits(at)))
+                format!("{:>15}", format!("{low:.0$}..{high:.0$}", digits(at)))
             });
-            mode.note(&format!("{:<34}{}", "", ranges.collect::<String>()));
+            mode.note(&format!("{:<30}{}", "", ranges.collect::<String>()));
         }
         if case.write_each {
             let per_write = spread(&case.samples(|o| o.events_per_write)).0;
