@@ -294,6 +294,11 @@ impl Step {
             Err(e) if e.kind() != std::io::ErrorKind::Interrupted => return Err(e),
             _ => {}
         }
+        // Waiting at full speed, it gives way to whoever is on the same core: that may be the
+        // daemon, which would otherwise wait for the end of this thread's time slice.
+        if events.is_empty() && timeout.is_zero() {
+            std::thread::yield_now();
+        }
         for event in events.iter() {
             let peer = &mut self.peers[event.token().0];
             let Some(client) = peer.client.as_mut() else {
