@@ -104,6 +104,8 @@ pub struct Client {
     masks: SmallRng,
     /// Data frames queued since the connection was made.
     pub frames: u64,
+    /// Writes that the kernel took, whole or in part.
+    pub writes: u64,
 }
 
 impl Client {
@@ -139,6 +141,7 @@ impl Client {
             incoming: Vec::new(),
             masks: SmallRng::seed_from_u64(rand::random()),
             frames: 0,
+            writes: 0,
         })
     }
 
@@ -176,7 +179,10 @@ impl Client {
     pub fn flush(&mut self) -> Result<bool, ClientError> {
         while self.written < self.out.len() {
             match self.stream.write(&self.out[self.written..]) {
-                Ok(n) if n > 0 => self.written += n,
+                Ok(n) if n > 0 => {
+                    self.written += n;
+                    self.writes += 1;
+                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Ok(_) => return Err(self.url.error("the connection was closed")),

@@ -76,6 +76,22 @@ impl Mode {
         }
     }
 
+    /// A result that is more than one figure: only `--json` shows it.
+    pub fn push(&mut self, row: Value) {
+        self.rows.push(row);
+    }
+
+    /// `finish` with more members, such as the conditions.
+    pub fn finish_with(self, more: Value) {
+        if self.json {
+            let mut all = json!({ "bench": self.bench, "smoke": self.smoke, "rows": self.rows });
+            if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
+                all.extend(more);
+            }
+            println!("{all}");
+        }
+    }
+
     pub fn finish(self) {
         if self.json {
             println!("{}", json!({ "bench": self.bench, "smoke": self.smoke, "rows": self.rows }));
@@ -246,6 +262,22 @@ impl Daemon {
         // utime and stime in clock ticks, 100 a second on Linux.
         Duration::from_millis((field(11) + field(12)) * 10)
     }
+}
+
+impl Daemon {
+    /// CPU time so far of the threads that live, ns, from the scheduler's own account: finer
+    /// than [`Daemon::cpu`]. The daemon's threads live as long as it does.
+    pub fn cpu_ns(&self) -> u64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let tasks = tasks.into_iter().flatten().flatten();
+        tasks.map(|task| sched_ns(&task.path().to_string_lossy())).sum()
+    }
+}
+
+/// CPU time of one thread, `/proc/PID/task/TID`, ns; 0 where the kernel keeps no such account.
+pub fn sched_ns(task: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("{task}/schedstat")).unwrap_or_default();
+    text.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
 }
 
 impl Drop for Daemon {

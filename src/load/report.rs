@@ -25,6 +25,8 @@ pub struct Report {
     pub intended: f64,
     /// Events that were.
     pub sent: u64,
+    /// Write calls that took them, of the connections that lasted.
+    pub writes: u64,
     /// Acknowledged as applied, filtered or late.
     pub applied: u64,
     /// Acknowledged as rejected or dropped.
@@ -69,6 +71,7 @@ impl Report {
             "rate": self.rate,
             "seconds": self.seconds,
             "sent": self.sent,
+            "writes": self.writes,
             "offered": self.offered(),
             "valid": self.is_valid(),
             "applied": self.applied,
