@@ -132,7 +132,7 @@ impl Report {
 }
 
 /// Where in the message a piece of it lies.
-fn place(piece: &[u8], message: &[u8]) -> (usize, usize) {
+pub fn place(piece: &[u8], message: &[u8]) -> (usize, usize) {
     let start = (piece.as_ptr() as usize).wrapping_sub(message.as_ptr() as usize);
     (start, start.wrapping_add(piece.len()))
 }
