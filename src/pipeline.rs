@@ -176,6 +176,7 @@ impl Core {
             gauges.publish.push(reports_rx.gauge());
             let options = window::Options {
                 shard,
+                alone: shards == 1,
                 engine: engine(config, &layout),
                 revises: layout.windows.iter().any(|window| window.lateness_us > 0),
                 group_tables: tables,

@@ -53,6 +53,8 @@ const REPORT_EVERY_NS: u64 = 1_000_000_000;
 pub struct Options {
     /// Which of the window threads this is.
     pub shard: usize,
+    /// Whether it is the only one.
+    pub alone: bool,
     /// Its windows.
     pub engine: Engine,
     /// Whether late events may revise results, so that publish must know how far arrivals
@@ -90,6 +92,7 @@ enum Ending {
 pub struct Window {
     lanes: Vec<Lane>,
     shard: usize,
+    alone: bool,
     engine: Engine,
     revises: bool,
     group_tables: usize,
@@ -112,6 +115,8 @@ pub struct Window {
     /// Whether anything was applied since the last live report or the last second's report.
     changed_live: bool,
     changed_second: bool,
+    /// Results are at publish that may not be out for want of a watermark.
+    results_wait: bool,
     /// Watermark and arrival that publish knows of.
     reported: (i64, u64),
     /// Everything that arrived before this has been applied, ns.
@@ -139,6 +144,7 @@ impl Window {
         Self {
             lanes,
             shard: options.shard,
+            alone: options.alone,
             engine: options.engine,
             revises: options.revises,
             group_tables: options.group_tables,
@@ -156,6 +162,7 @@ impl Window {
             next_acks_ns: 0,
             changed_live: false,
             changed_second: false,
+            results_wait: false,
             reported: (i64::MIN, 0),
             reached_ns: 0,
             epoch: 0,

@@ -12,6 +12,7 @@ pub mod accept;
 pub mod connection;
 pub mod drain;
 pub mod handshake;
+pub mod pace;
 pub mod read;
 pub mod replies;
 
@@ -33,6 +34,7 @@ use crate::runtime::wake::{APPLIED, Bell, INPUT, SPACE};
 use crate::telemetry::counters::IngestCounters;
 use connection::{Connection, State};
 use drain::Drain;
+use pace::Pace;
 
 /// The listener's token; the waker has [`WAKER`], connections their slot + 2.
 const LISTENER: Token = Token(0);
@@ -41,7 +43,7 @@ pub const WAKER: Token = Token(1);
 const FIRST_CONNECTION: usize = 2;
 
 /// Reads a turn: bounded, so that replies and acks are not kept waiting.
-const READS_PER_TURN: usize = 16;
+const READS_PER_TURN: usize = 64;
 /// How long a closing connection may take to close, ns.
 const LINGER_NS: u64 = 2_000_000_000;
 /// How long to leave a listener alone that has failed (descriptors have run out), ns.
@@ -110,6 +112,7 @@ pub struct Ingest {
     accepting: bool,
     accept_after_ns: u64,
     next_lane: usize,
+    pace: Pace,
     sent: u64,
     last_stamp_ns: u64,
     episode: u64,
@@ -142,6 +145,7 @@ impl Ingest {
             buffers_made: 0,
             accept_after_ns: 0,
             next_lane: 0,
+            pace: Pace::default(),
             sent: 0,
             last_stamp_ns: 0,
             episode: 0,
@@ -283,12 +287,16 @@ impl Ingest {
 
 impl Stage for Ingest {
     fn poll(&mut self, now: Now) -> Progress {
+        if let Some(until_ns) = self.pace.rest(now.mono_ns) {
+            // Nobody need ring: everything waits for the end of the rest.
+            return Progress::Idle { deadline_ns: Some(until_ns), awaits: 0 };
+        }
         let mut worked = self.take_replies(now);
         worked |= self.acknowledge(now);
         worked |= self.announce_departures();
         worked |= self.accept(now);
         worked |= self.adopt_handed(now);
-        worked |= self.read_ready();
+        worked |= self.read_ready(now);
         self.sweep(now);
         self.count_buffers();
         for lane in &mut self.ports.hand_off {
@@ -311,7 +319,15 @@ impl Stage for Ingest {
     }
 
     fn wait(&mut self, _bell: &Bell, timeout: Option<Duration>) {
-        self.wait_for_sockets(timeout);
+        let resting = self.pace.rest(self.options.clock.now().mono_ns).is_some();
+        match timeout {
+            // A socket that becomes ready would end a sleep in the poll at once.
+            Some(timeout) if resting => {
+                std::thread::sleep(timeout);
+                self.wait_for_sockets(Some(Duration::ZERO));
+            }
+            _ => self.wait_for_sockets(timeout),
+        }
     }
 }
 

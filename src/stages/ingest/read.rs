@@ -12,7 +12,7 @@ use crate::runtime::clock::Now;
 
 impl Ingest {
     /// Reads ready sockets, one read each in turn, while there is room for the chunks.
-    pub(super) fn read_ready(&mut self) -> bool {
+    pub(super) fn read_ready(&mut self, now: Now) -> bool {
         if self.ready.is_empty() {
             return false;
         }
@@ -21,6 +21,7 @@ impl Ingest {
         let stamp = self.options.clock.now();
         progress.begin_turn(stamp.mono_ns.max(self.last_stamp_ns));
         let mut worked = false;
+        let before = (self.sent, self.options.counters.bytes.get());
         for _ in 0..READS_PER_TURN {
             if !self.has_room() {
                 self.note_backpressure();
@@ -32,6 +33,8 @@ impl Ingest {
             worked |= self.read_one(slot, stamp);
         }
         progress.end_turn();
+        let bytes = self.options.counters.bytes.get() - before.1;
+        self.pace.note(now.mono_ns, self.sent - before.0, bytes);
         if let Some(chunks) = self.ports.chunks.as_mut() {
             chunks.flush();
         }

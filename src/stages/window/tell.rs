@@ -39,9 +39,14 @@ impl Window {
             self.counters.open_windows.set(self.engine.open_windows() as u64);
         }
         let watermark_us = self.engine.closed_us();
-        if (watermark_us != self.reported.0 || self.owes_arrival()) && self.ending != Ending::Drained {
+        self.counters.watermark_us.set(watermark_us as u64);
+        // Publish need not be woken for every step of the watermark, only when results wait for it;
+        // with several window threads the others' may.
+        self.results_wait |= changed;
+        let news = watermark_us != self.reported.0 && (self.results_wait || !self.alone);
+        if (news || self.owes_arrival()) && self.ending != Ending::Drained {
             self.reported = (watermark_us, self.reached_ns);
-            self.counters.watermark_us.set(watermark_us as u64);
+            self.results_wait = self.unsettled;
             self.report(Report::Reached { watermark_us, arrival_ns: self.reached_ns });
         }
         self.answer_sweep();
