@@ -1,4 +1,5 @@
-//! MessagePack of any bytes is read to its end or rejected, and allocates no more than came.
+//! MessagePack of any bytes is read to its end or rejected, allocates no more than came, and the
+//! quick reader makes no difference to the careful one.
 //!
 //! Where a value ends is told by a second reading of the format, which knows lengths and UTF-8 only.
 
@@ -22,7 +23,14 @@ fn check_message(message: &[u8]) {
     for limits in [USUAL, tight(message)] {
         check_bounds(limits, message);
         check_pieces(limits, message);
+        check_agreement(limits, message);
     }
+}
+
+/// What the quick reader reads, it reads like the careful one.
+fn check_agreement(limits: Limits, message: &[u8]) {
+    let wanted = Report::of(&mut Reader::without_scanner(limits), &limits, message);
+    Report::of(&mut Reader::new(limits), &limits, message).must_be(&wanted, message, "by the careful reader");
 }
 
 /// A declared length never allocates, only what came does.

@@ -2,6 +2,8 @@
 //! into the same scratch as JSON. Bounded: a declared length never allocates, nesting is
 //! checked on the way down, and what is broken ends the reading.
 
+pub(super) mod quick;
+
 use super::scratch::Section;
 use super::{Limits, MAX_PARTS, Reject, Rejection, Scratch};
 
@@ -56,6 +58,11 @@ impl<'a> Cursor<'a> {
 
     pub(super) fn position(&self) -> usize {
         self.at
+    }
+
+    /// Goes on there.
+    pub(super) fn go_to(&mut self, at: usize) {
+        self.at = at;
     }
 
     pub(super) fn is_at_end(&self) -> bool {

@@ -12,7 +12,7 @@
 
 use super::elements::{Elements, Piece};
 use super::json::{self, Parsed};
-use super::msgpack::{self, Cursor};
+use super::msgpack::{self, Cursor, quick};
 use super::scan::{self, Scanned};
 use super::{Limits, Reject, Rejection, Scratch};
 
@@ -53,7 +53,8 @@ impl Reader {
         Self { limits, scratch: Scratch::default(), scans: true, strings: true, left: 0 }
     }
 
-    /// A reader that reads all JSON by serde_json, the slow way: to compare with.
+    /// A reader that reads all JSON by serde_json and all MessagePack by the careful reader, the
+    /// slow way: to compare with.
     pub fn without_scanner(limits: Limits) -> Self {
         Self { scans: false, ..Self::new(limits) }
     }
@@ -64,7 +65,8 @@ impl Reader {
         Self { strings: wanted, ..self }
     }
 
-    /// How many pieces of JSON were left to serde_json so far.
+    /// How many pieces of JSON were left to serde_json so far, and events of MessagePack to the
+    /// careful reader.
     pub fn left_to_serde(&self) -> u64 {
         self.left
     }
@@ -78,15 +80,14 @@ impl Reader {
             Shape::JsonLines => return self.read_lines(body, &mut out),
             Shape::MsgpackMap | Shape::MsgpackArray => {}
         }
-        let (scratch, limits) = (&mut self.scratch, &self.limits);
+        let mut maps = Maps { body, cursor: Cursor::new(body), reader: self };
         match shape {
             Shape::MsgpackMap => {
-                let mut cursor = Cursor::new(body);
-                if read_map(body, &mut cursor, scratch, limits, &mut out) {
-                    trailing(body, &cursor, &mut out);
+                if maps.read_one(&mut out) {
+                    maps.trailing(&mut out);
                 }
             }
-            _ => read_maps(body, scratch, limits, &mut out),
+            _ => maps.read_all(&mut out),
         }
     }
 
@@ -320,48 +321,54 @@ fn line_end(body: &[u8], from: usize) -> usize {
     found.map_or(body.len(), |n| from + n)
 }
 
-/// Reads one map; says whether what follows can be told apart.
-fn read_map(
-    body: &[u8],
-    cursor: &mut Cursor<'_>,
-    scratch: &mut Scratch,
-    limits: &Limits,
-    out: &mut Out<'_>,
-) -> bool {
-    let start = cursor.position();
-    match msgpack::parse(cursor, scratch, limits) {
-        Ok(judged) => {
-            let raw = &body[start..cursor.position()];
-            out.put(raw, judged.map(|()| &*scratch));
-            true
-        }
-        Err(broken) => {
-            out.put(&body[start..], Err(broken.rejection()));
-            false
-        }
-    }
+/// A message of MessagePack.
+struct Maps<'b, 'r> {
+    body: &'b [u8],
+    cursor: Cursor<'b>,
+    reader: &'r mut Reader,
 }
 
-fn read_maps(body: &[u8], scratch: &mut Scratch, limits: &Limits, out: &mut Out<'_>) {
-    let mut cursor = Cursor::new(body);
-    let elements = match cursor.array() {
-        Ok(elements) => elements,
-        Err(broken) => return out.put(body, Err(broken.rejection())),
-    };
-    for _ in 0..elements {
-        if !out.may_go_on(&body[cursor.position()..]) {
-            return;
+impl Maps<'_, '_> {
+    /// Reads one map; says whether what follows can be told apart.
+    fn read_one(&mut self, out: &mut Out<'_>) -> bool {
+        let Reader { scratch, limits, scans, strings, left } = &mut *self.reader;
+        let start = self.cursor.position();
+        if *scans && let Some(end) = quick::read(self.body, start, scratch, limits, *strings) {
+            self.cursor.go_to(end);
+            out.put(&self.body[start..end], Ok(scratch));
+            return true;
         }
-        if !read_map(body, &mut cursor, scratch, limits, out) {
-            return;
+        *left += 1;
+        match msgpack::parse(&mut self.cursor, scratch, limits) {
+            Ok(judged) => {
+                let raw = &self.body[start..self.cursor.position()];
+                out.put(raw, judged.map(|()| &*scratch));
+                true
+            }
+            Err(broken) => {
+                out.put(&self.body[start..], Err(broken.rejection()));
+                false
+            }
         }
     }
-    trailing(body, &cursor, out);
-}
 
-fn trailing(body: &[u8], cursor: &Cursor<'_>, out: &mut Out<'_>) {
-    if !cursor.is_at_end() {
-        let message = "bytes behind the end of the MessagePack value";
-        out.reject(&body[cursor.position()..], Reject::InvalidMsgpack, message);
+    fn read_all(&mut self, out: &mut Out<'_>) {
+        let elements = match self.cursor.array() {
+            Ok(elements) => elements,
+            Err(broken) => return out.put(self.body, Err(broken.rejection())),
+        };
+        for _ in 0..elements {
+            if !out.may_go_on(&self.body[self.cursor.position()..]) || !self.read_one(out) {
+                return;
+            }
+        }
+        self.trailing(out);
+    }
+
+    fn trailing(&self, out: &mut Out<'_>) {
+        if !self.cursor.is_at_end() {
+            let message = "bytes behind the end of the MessagePack value";
+            out.reject(&self.body[self.cursor.position()..], Reject::InvalidMsgpack, message);
+        }
     }
 }

@@ -12,7 +12,7 @@
 //! whole, and spans point into it. Only names that are no piece of the text (`metadata.x`, and
 //! those of nested objects) are built.
 
-mod bytes;
+pub(super) mod bytes;
 mod number;
 
 #[cfg(test)]

@@ -71,7 +71,9 @@ pub struct Scratch {
     has_data: bool,
     /// Names and strings, one after the other, that are no piece of `whole`.
     text: String,
-    /// The event's text, if its spans point into it.
+    /// For the quick reader of MessagePack: becomes `whole`.
+    pub(super) bytes: Vec<u8>,
+    /// The event's text, or the strings of it that are kept, if its spans point into it.
     whole: String,
     fields: Vec<(Span, f64)>,
     dims: Vec<(Span, Span, Section)>,

@@ -217,33 +217,6 @@ impl Window {
         }
     }
 
-    /// The lane whose chunk is next in the order of arrival, if that is certain by now; else
-    /// the arrival up to which nothing more can come.
-    fn next_lane(&mut self, now: Now) -> Result<usize, u64> {
-        let mut oldest: Option<(u64, usize)> = None;
-        let mut bound = (u64::MAX, usize::MAX);
-        for (at, lane) in self.lanes.iter_mut().enumerate() {
-            // The bound first: a chunk that arrives between the two looks is then found.
-            let lower = lane.progress.next_arrival_bound(lane.taken, lane.last_ns, now.mono_ns);
-            match lane.read_head() {
-                Some(head) => {
-                    let candidate = (head.mono_ns, at);
-                    if oldest.is_none_or(|o| candidate < o) {
-                        oldest = Some(candidate);
-                    }
-                }
-                // The parse thread has gone and everything is taken: it holds up nothing.
-                None if lane.items.ended() => {}
-                None => bound = bound.min((lower, at)),
-            }
-        }
-        match oldest {
-            Some(oldest) if oldest < bound => Ok(oldest.1),
-            Some(oldest) => Err(oldest.0.min(bound.0)),
-            None => Err(bound.0),
-        }
-    }
-
     /// Applies items of the lane's current chunk; says whether the chunk is complete.
     fn apply(&mut self, at: usize, budget: &mut usize) -> bool {
         self.lanes[at].items.len();
@@ -395,7 +368,7 @@ impl Stage for Window {
             }
             let at = match self.current {
                 Some(at) => at,
-                None => match self.next_lane(now) {
+                None => match lane::next(&mut self.lanes, now) {
                     Ok(at) => {
                         let arrival = self.lanes[at].head.unwrap_or_default();
                         self.engine.begin(arrival, at as u32);

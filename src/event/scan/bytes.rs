@@ -14,7 +14,7 @@ pub(super) fn word(bytes: &[u8], at: usize) -> Option<u64> {
 
 /// The bytes from `at`, if there are as many.
 #[inline(always)]
-pub(super) fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<&[u8; N]> {
+pub(in super::super) fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<&[u8; N]> {
     bytes.get(at..)?.first_chunk()
 }
 
@@ -95,7 +95,7 @@ use first_special_portable as first_special;
 /// Up to the first eight bytes of a name, and the mask of as many; so that two names which
 /// differ there are told apart by one comparison.
 #[inline(always)]
-pub(super) fn head(bytes: &[u8], start: usize, end: usize) -> (u64, u64) {
+pub(in super::super) fn head(bytes: &[u8], start: usize, end: usize) -> (u64, u64) {
     let mask = match end - start {
         n @ 0..8 => (1 << (8 * n)) - 1,
         _ => u64::MAX,

@@ -67,3 +67,30 @@ impl Lane {
         self.head
     }
 }
+
+/// The lane whose chunk is next in the order of arrival, if that is certain by now; else
+/// the arrival up to which nothing more can come.
+pub(super) fn next(lanes: &mut [Lane], now: Now) -> Result<usize, u64> {
+    let mut oldest: Option<(u64, usize)> = None;
+    let mut bound = (u64::MAX, usize::MAX);
+    for (at, lane) in lanes.iter_mut().enumerate() {
+        // The bound first: a chunk that arrives between the two looks is then found.
+        let lower = lane.progress.next_arrival_bound(lane.taken, lane.last_ns, now.mono_ns);
+        match lane.read_head() {
+            Some(head) => {
+                let candidate = (head.mono_ns, at);
+                if oldest.is_none_or(|o| candidate < o) {
+                    oldest = Some(candidate);
+                }
+            }
+            // The parse thread has gone and everything is taken: it holds up nothing.
+            None if lane.items.ended() => {}
+            None => bound = bound.min((lower, at)),
+        }
+    }
+    match oldest {
+        Some(oldest) if oldest < bound => Ok(oldest.1),
+        Some(oldest) => Err(oldest.0.min(bound.0)),
+        None => Err(bound.0),
+    }
+}
