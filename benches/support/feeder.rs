@@ -89,6 +89,22 @@ impl Block {
     }
 }
 
+impl Block {
+    /// `events` events without a time, so that they are as old as their arrival, in turn of `keys`
+    /// sources, with one field.
+    pub fn keyed(keys: usize, events: usize) -> Self {
+        let mut block = Self { bytes: Vec::with_capacity(events * 90), frames: events as u64, events };
+        for n in 0..events {
+            // Neighbours in memory are not neighbours in time.
+            let key = n.wrapping_mul(2_654_435_761) % keys;
+            let value = (n % 1_000) as f64 / 10.0;
+            let event = format!(r#"{{"source":"k{key:07}","type":"t","data":{{"value":{value}}}}}"#);
+            frame(1, event.as_bytes(), &mut block.bytes);
+        }
+        block
+    }
+}
+
 /// Sends `block` so many times over one connection, waits for the last acknowledgement, and says
 /// how long it took.
 pub fn feed(url: &str, block: &Block, times: usize) -> Duration {

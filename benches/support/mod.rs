@@ -7,13 +7,14 @@
 
 #![allow(dead_code)]
 
+pub mod daemon;
 pub mod feeder;
 
 use std::hint::black_box;
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+#[allow(unused_imports)]
+pub use daemon::{Daemon, sched_ns};
 use flumen::generate::sources::Sources;
 use serde_json::{Value, json};
 
@@ -209,81 +210,5 @@ pub fn pack(value: &Value, out: &mut Vec<u8>) {
                 pack(v, out);
             }
         }
-    }
-}
-
-/// A daemon process on free ports, ended when dropped.
-pub struct Daemon {
-    child: Child,
-    pub ingest: SocketAddr,
-    dir: std::path::PathBuf,
-}
-
-impl Daemon {
-    pub fn start() -> Self {
-        let dir = std::env::temp_dir().join(format!("flumen-bench-{}-{}", std::process::id(), wall_us()));
-        std::fs::create_dir_all(&dir).expect("a temporary folder");
-        let addresses = dir.join("addresses");
-        let child = Command::new(env!("CARGO_BIN_EXE_flumen"))
-            .args([
-                "serve",
-                "--ingest-listen",
-                "127.0.0.1:0",
-                "--http-listen",
-                "127.0.0.1:0",
-                "--addresses-file",
-            ])
-            .arg(&addresses)
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the daemon starts");
-        let start = Instant::now();
-        let text = loop {
-            if let Ok(text) = std::fs::read_to_string(&addresses) {
-                break text;
-            }
-            assert!(start.elapsed() < Duration::from_secs(30), "the daemon was never ready");
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        let ingest = text.lines().find_map(|l| l.strip_prefix("ingest=")).expect("an address");
-        Self { child, ingest: ingest.parse().expect("an address"), dir }
-    }
-
-    pub fn url(&self) -> String {
-        format!("ws://{}/ws/ingest", self.ingest)
-    }
-
-    /// CPU time so far, user and system, from /proc.
-    pub fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        let after = stat.rsplit(')').next().unwrap_or("");
-        let field =
-            |n: usize| after.split_whitespace().nth(n).and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
-        // utime and stime in clock ticks, 100 a second on Linux.
-        Duration::from_millis((field(11) + field(12)) * 10)
-    }
-}
-
-impl Daemon {
-    /// CPU time so far of the threads that live, ns, from the scheduler's own account: finer
-    /// than [`Daemon::cpu`]. The daemon's threads live as long as it does.
-    pub fn cpu_ns(&self) -> u64 {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
-        let tasks = tasks.into_iter().flatten().flatten();
-        tasks.map(|task| sched_ns(&task.path().to_string_lossy())).sum()
-    }
-}
-
-/// CPU time of one thread, `/proc/PID/task/TID`, ns; 0 where the kernel keeps no such account.
-pub fn sched_ns(task: &str) -> u64 {
-    let text = std::fs::read_to_string(format!("{task}/schedstat")).unwrap_or_default();
-    text.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-        std::fs::remove_dir_all(&self.dir).ok();
     }
 }

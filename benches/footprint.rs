@@ -1,0 +1,187 @@
+//! What it costs to have many of something: connections, keys, windows; to do nothing; and to close
+//! many groups while events come in.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use flumen::client::{Client, Url};
+use support::feeder::{BLOCK_EVENTS, Block, Form, feed};
+use support::{Daemon, Mode, measure_t};
+
+const GROUPED: &str = "
+[limits]
+keys = 2000000
+[[window]]
+name = \"by_source\"
+kind = \"tumbling\"
+size = \"SIZE\"
+group_by = [\"source\"]
+fields = [\"value\"]
+";
+
+fn main() {
+    let mut mode = Mode::from_args("footprint");
+    let rounds = if mode.smoke { 1 } else { 5 };
+    type Part = fn(&mut Mode, usize);
+    let parts: [(&str, Part); 5] = [
+        ("idle", idle),
+        ("connections", connections),
+        ("windows", windows),
+        ("keys", keys),
+        ("closing", closing),
+    ];
+    for (name, part) in parts {
+        if mode.wants(name) {
+            part(&mut mode, rounds);
+        }
+    }
+    mode.finish();
+}
+
+/// Nothing to do, with a reader of the event stream, as an open dashboard is one.
+fn idle(mode: &mut Mode, rounds: usize) {
+    let (mut rss, mut busy) = (Vec::new(), Vec::new());
+    let seconds = if mode.smoke { 1 } else { 10 };
+    for _ in 0..rounds {
+        let daemon = Daemon::start();
+        rss.push(daemon.rss_bytes() / 1_048_576.0);
+        let mut stream = TcpStream::connect(daemon.http).expect("HTTP listens");
+        stream.write_all(b"GET /stream/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("asked");
+        stream.read_exact(&mut [0; 12]).expect("an answer");
+        let reader = stream.try_clone().expect("a second handle");
+        let read = std::thread::spawn(move || std::io::copy(&mut &reader, &mut std::io::sink()));
+        std::thread::sleep(Duration::from_secs(1));
+        let before = daemon.cpu_ns();
+        std::thread::sleep(Duration::from_secs(seconds));
+        busy.push((daemon.cpu_ns() - before) as f64 / seconds as f64 / 1e7);
+        drop(daemon);
+        drop(read.join().expect("the reader ends with the daemon"));
+    }
+    mode.row("idle, a dashboard open: CPU", &busy, "% of a core", None);
+    mode.row("resident memory at start", &rss, "MiB", None);
+}
+
+fn connections(mode: &mut Mode, rounds: usize) {
+    let n: usize = if mode.smoke { 100 } else { 9_000 };
+    let mut each = Vec::new();
+    for _ in 0..rounds {
+        let daemon = Daemon::start();
+        let url = Url::parse(&daemon.url()).expect("a URL");
+        let before = daemon.rss_bytes();
+        let clients: Vec<Client> = (0..n).map_while(|_| Client::connect(&url).ok()).collect();
+        if clients.len() < n {
+            mode.note(&format!("only {} connections: raise ulimit -n", clients.len()));
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        each.push((daemon.rss_bytes() - before) / clients.len() as f64);
+    }
+    mode.row(&format!("each of {n} idle connections"), &each, "B", None);
+}
+
+/// CPU of the daemon an event, flat out, with one window and with a hundred: half tumbling, half
+/// sliding, all grouped by source.
+fn windows(mode: &mut Mode, rounds: usize) {
+    let window = |n: usize| {
+        let (size, slide) = (5 * (n / 2 + 1), n / 2 + 1);
+        let kind = match n % 2 {
+            0 => format!("kind = \"tumbling\"\nsize = \"{size}s\""),
+            _ => format!("kind = \"sliding\"\nsize = \"{size}s\"\nslide = \"{slide}s\""),
+        };
+        format!("[[window]]\nname = \"w{n}\"\n{kind}\ngroup_by = [\"source\"]\n")
+    };
+    let times: usize = if mode.smoke { 1 } else { 60 };
+    let mut costs = [Vec::new(), Vec::new()];
+    for _ in 0..rounds {
+        for (count, costs) in [1, 100].into_iter().zip(&mut costs) {
+            let daemon = Daemon::with(&(0..count).map(window).collect::<String>());
+            let t = measure_t(mode);
+            let before = daemon.cpu_ns();
+            for _ in 0..(times / 20).max(1) {
+                let block = Block::new(Form::Json, 100, BLOCK_EVENTS);
+                feed(&daemon.url(), &block, times.min(20));
+            }
+            let events = (BLOCK_EVENTS * times) as f64;
+            costs.push((daemon.cpu_ns() - before) as f64 / events / t);
+        }
+    }
+    let ratios: Vec<f64> = costs[1].iter().zip(&costs[0]).map(|(many, one)| many / one).collect();
+    mode.row("1 window by source", &costs[0], "T/event", None);
+    mode.row("100 windows by source", &costs[1], "T/event", None);
+    mode.row("100 windows to 1", &ratios, "x", None);
+}
+
+/// The same with 100 and with 1,000,000 sources: all windows closed and published included.
+fn keys(mode: &mut Mode, rounds: usize) {
+    let (many, events, times) = if mode.smoke { (10_000, 20_000, 1) } else { (1_000_000, 1_000_000, 6) };
+    let (few, many) = ((100, Block::keyed(100, events)), (many, Block::keyed(many, events)));
+    let mut costs = [Vec::new(), Vec::new()];
+    let mut memory = Vec::new();
+    for _ in 0..rounds {
+        for ((keys, block), costs) in [&few, &many].into_iter().zip(&mut costs) {
+            let daemon = Daemon::with(&GROUPED.replace("SIZE", "10s"));
+            let t = measure_t(mode);
+            feed(&daemon.url(), &Block::keyed(1, 1_000), 1);
+            let (before, cpu) = (daemon.rss_bytes(), daemon.cpu_ns());
+            feed(&daemon.url(), block, 1);
+            if *keys > 1_000 {
+                memory.push((daemon.rss_bytes() - before) / *keys as f64);
+            }
+            feed(&daemon.url(), block, times - 1);
+            // The last window closes some 20 s after its events: silence, and the disorder allowed.
+            std::thread::sleep(Duration::from_secs(if mode.smoke { 1 } else { 22 }));
+            costs.push((daemon.cpu_ns() - cpu) as f64 / (events * times) as f64 / t);
+        }
+    }
+    let ratios: Vec<f64> = costs[1].iter().zip(&costs[0]).map(|(many, few)| many / few).collect();
+    mode.row("100 keys", &costs[0], "T/event", None);
+    mode.row(&format!("{} keys", many.0), &costs[1], "T/event", None);
+    mode.row("many keys to 100", &ratios, "x", None);
+    mode.row("memory a key with one field (names included)", &memory, "B", None);
+}
+
+/// Open-loop latency at 100,000 events/s while 100,000 groups, or 100, fill and close every 5 s.
+fn closing(mode: &mut Mode, rounds: usize) {
+    let (rate, seconds, events) = if mode.smoke { ("1000", "2", 1_000) } else { ("100000", "16", 100_000) };
+    let blocks = [Block::keyed(100, events), Block::keyed(events, events)];
+    let mut tails = [Vec::new(), Vec::new()];
+    for _ in 0..rounds {
+        for (block, tails) in blocks.iter().zip(&mut tails) {
+            let daemon = Daemon::with(&GROUPED.replace("SIZE", "5s"));
+            let over = AtomicBool::new(false);
+            let output = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        feed(&daemon.url(), block, 1);
+                        for _ in 0..50 {
+                            if !over.load(Ordering::Relaxed) {
+                                std::thread::sleep(Duration::from_millis(100));
+                            }
+                        }
+                    }
+                });
+                let output = Command::new(env!("CARGO_BIN_EXE_flumen"))
+                    .args(["load", "--json", "--url", &daemon.url(), "--clients", "100", "--batch-ms", "1"])
+                    .args(["--rate", rate, "--duration", seconds])
+                    .output();
+                over.store(true, Ordering::Relaxed);
+                output.expect("the load test runs")
+            });
+            let steps: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            if steps[0]["valid"] == true {
+                tails.push(steps[0]["latency_ms"]["p99.9"].as_f64().expect("a percentile"));
+            }
+        }
+    }
+    if tails.iter().any(Vec::is_empty) {
+        return mode.note("closing: void, the load could not be offered");
+    }
+    let added: Vec<f64> = tails[1].iter().zip(&tails[0]).map(|(many, few)| many - few).collect();
+    mode.row("p99.9 while 100 groups close", &tails[0], "ms", None);
+    mode.row(&format!("p99.9 while {events} groups close"), &tails[1], "ms", None);
+    mode.row("added p99.9", &added, "ms", None);
+}
