@@ -183,6 +183,23 @@ pub fn measure_t(mode: &Mode) -> f64 {
     spread(&samples[0]).0
 }
 
+/// `T` while another core is as busy, ns per event. Two cores of a virtual machine may be two
+/// threads of one real core, and then each is much slower beside the other.
+pub fn measure_t_beside(mode: &Mode) -> f64 {
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let events = events(20_000);
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                calibrate(&events);
+            }
+        });
+        let t = measure_t(mode);
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        t
+    })
+}
+
 /// MessagePack of a JSON value.
 pub fn pack(value: &Value, out: &mut Vec<u8>) {
     match value {
