@@ -46,7 +46,7 @@ fn main() {
 /// Nothing to do, with a reader of the event stream, as an open dashboard is one.
 fn idle(mode: &mut Mode, rounds: usize) {
     let (mut rss, mut busy) = (Vec::new(), Vec::new());
-    let seconds = if mode.smoke { 1 } else { 10 };
+    let seconds = if mode.smoke { 1 } else { 5 };
     for _ in 0..rounds {
         let daemon = Daemon::start();
         rss.push(daemon.rss_bytes() / 1_048_576.0);
@@ -117,7 +117,7 @@ fn windows(mode: &mut Mode, rounds: usize) {
 
 /// The same with 100 and with 1,000,000 sources: all windows closed and published included.
 fn keys(mode: &mut Mode, rounds: usize) {
-    let (many, events, times) = if mode.smoke { (10_000, 20_000, 1) } else { (1_000_000, 1_000_000, 6) };
+    let (many, events, times) = if mode.smoke { (10_000, 20_000, 1) } else { (1_000_000, 1_000_000, 4) };
     let (few, many) = ((100, Block::keyed(100, events)), (many, Block::keyed(many, events)));
     let mut costs = [Vec::new(), Vec::new()];
     let mut memory = Vec::new();
@@ -133,7 +133,7 @@ fn keys(mode: &mut Mode, rounds: usize) {
             }
             feed(&daemon.url(), block, times - 1);
             // The last window closes some 20 s after its events: silence, and the disorder allowed.
-            std::thread::sleep(Duration::from_secs(if mode.smoke { 1 } else { 22 }));
+            std::thread::sleep(Duration::from_secs(if mode.smoke { 1 } else { 20 }));
             costs.push((daemon.cpu_ns() - cpu) as f64 / (events * times) as f64 / t);
         }
     }
@@ -146,7 +146,7 @@ fn keys(mode: &mut Mode, rounds: usize) {
 
 /// Open-loop latency at 100,000 events/s while 100,000 groups, or 100, fill and close every 5 s.
 fn closing(mode: &mut Mode, rounds: usize) {
-    let (rate, seconds, events) = if mode.smoke { ("1000", "2", 1_000) } else { ("100000", "16", 100_000) };
+    let (rate, seconds, events) = if mode.smoke { ("1000", "2", 1_000) } else { ("100000", "11", 100_000) };
     let blocks = [Block::keyed(100, events), Block::keyed(events, events)];
     let mut tails = [Vec::new(), Vec::new()];
     for _ in 0..rounds {

@@ -92,7 +92,11 @@ impl Plan {
         };
         let lanes = chosen(config.threads.ingest, 4);
         let shards = chosen(config.threads.window, 8);
-        let place = |at: usize| (config.threads.pin && !cores.is_empty()).then(|| cores[at % cores.len()]);
+        // On two cores or one, pinning only keeps the kernel from waking a thread beside its waker
+        // (docs/PERFORMANCE.md has the table); whoever names cores gets them.
+        let pays = n > 2 || !config.threads.cores.is_empty();
+        let pinned = config.threads.pin && pays && !cores.is_empty();
+        let place = |at: usize| pinned.then(|| cores[at % cores.len()]);
         let mut plan = Self {
             ingest: Vec::new(),
             parse: Vec::new(),
@@ -130,6 +134,12 @@ impl Plan {
             plan.publish = place(0);
         }
         plan.memory = plan.memory_terms(config);
+        if config.threads.pin && !pays {
+            plan.notes.push(format!(
+                "{n} core{}: threads are left to the kernel, which wakes them where it is cheap; threads.cores pins them",
+                if n == 1 { "" } else { "s" }
+            ));
+        }
         if shards > 1 && WindowPlan::new(&config.windows).route == Route::First {
             plan.notes.push(String::from(
                 "the session windows have no member of group_by in common, so that all events go to window-0; \
@@ -203,10 +213,20 @@ mod tests {
     }
 
     #[test]
-    fn two_cores_give_parsing_one_of_them() {
-        let plan = plan(2);
-        assert_eq!(plan.parse, [Some(1)]);
-        assert_eq!((plan.ingest[0], plan.window[0]), (Some(0), Some(0)));
+    fn two_cores_are_the_kernels_unless_they_are_named() {
+        let unnamed = plan(2);
+        assert_eq!(
+            (&*unnamed.ingest, &*unnamed.parse, &*unnamed.window),
+            (&[None][..], &[None][..], &[None][..])
+        );
+        assert_eq!(unnamed.notes.len(), 1);
+        let mut config = Config::default();
+        config.threads.cores = vec![4, 5];
+        // Parsing gets one of them.
+        let named = Plan::new(&config, &Machine { cores: vec![4, 5] });
+        assert_eq!((named.ingest[0], named.parse[0], named.window[0]), (Some(4), Some(5), Some(4)));
+        assert!(named.notes.is_empty());
+        assert_eq!(plan(3).parse, [Some(2)]);
     }
 
     #[test]
@@ -223,6 +243,7 @@ mod tests {
     fn sessions_without_a_common_member_are_noted() {
         let mut config = Config::default();
         config.threads.window = 2;
+        config.threads.pin = false;
         let notes = |config: &Config| Plan::new(config, &Machine { cores: vec![0] }).notes.len();
         assert_eq!(notes(&config), 0);
         config.windows[3].group_by.clear();

@@ -100,7 +100,11 @@ pub static OPTIONS: &[Opt] = &[
         Kind::Whole(0, 64, place!(threads.window)),
         "Window threads. 0: chosen from the cores.",
     ),
-    opt("threads.pin", Kind::Bool(place!(threads.pin)), "Pin each thread to its core."),
+    opt(
+        "threads.pin",
+        Kind::Bool(place!(threads.pin)),
+        "Pin each thread to its core, from three cores on or to those named in threads.cores.",
+    ),
     opt(
         "threads.cores",
         Kind::Cores(place!(threads.cores)),

@@ -9,7 +9,7 @@ const MANY: u64 = 10_000;
 const SMALL_BYTES: u64 = 16 * 1024;
 /// From one gathered turn to the next, ns. A sleep takes some 50 us longer than it is asked to, and
 /// 200 us in all is the promise.
-const GATHER_NS: u64 = 150_000;
+const GATHER_NS: u64 = 50_000;
 
 /// The pace of one ingest thread.
 #[derive(Debug, Default)]
