@@ -1,4 +1,4 @@
-//! When to read: at once while little comes, and every 200 us while many small reads would each
+//! When to read: at once while little comes, and every 100 us while many small reads would each
 //! wake the whole pipeline for an event or two. Network cards moderate their interrupts so.
 
 /// How long the rate of reads is measured before it is believed, ns.
@@ -7,8 +7,8 @@ const MEASURE_NS: u64 = 2_000_000;
 const MANY: u64 = 10_000;
 /// Reads of so many bytes on average carry enough to be worth a wake-up each.
 const SMALL_BYTES: u64 = 16 * 1024;
-/// From one gathered turn to the next, ns. A sleep takes some 50 us longer than it is asked to, and
-/// 200 us in all is the promise.
+/// From one gathered turn to the next, ns. A sleep takes some 50 us longer than it is asked to; an
+/// event may wait for one turn, its acknowledgement for the next, and 200 us in all is the promise.
 const GATHER_NS: u64 = 50_000;
 
 /// The pace of one ingest thread.
