@@ -14,6 +14,8 @@ use rand::{RngExt, SeedableRng};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+use crate::event::frame;
+
 /// Patience with connecting and with the handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -153,21 +155,7 @@ impl Client {
 
     fn frame(&mut self, opcode: OpCode, payload: &[u8]) {
         let mask: [u8; 4] = self.masks.random();
-        let header = FrameHeader { opcode, mask: Some(mask), ..FrameHeader::default() };
-        // Writing into a vector cannot fail.
-        let formatted = header.format(payload.len() as u64, &mut self.out);
-        debug_assert!(formatted.is_ok());
-        let start = self.out.len();
-        self.out.extend_from_slice(payload);
-        let [a, b, c, d] = mask;
-        let eight = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-        let (words, rest) = self.out[start..].as_chunks_mut::<8>();
-        for word in words {
-            *word = (u64::from_ne_bytes(*word) ^ eight).to_ne_bytes();
-        }
-        for (byte, mask) in rest.iter_mut().zip([a, b, c, d, a, b, c]) {
-            *byte ^= mask;
-        }
+        frame::write_masked(&mut self.out, opcode, mask, payload);
     }
 
     /// Bytes queued and not yet taken by the kernel.

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use flumen::config::Config;
+use flumen::event::frame::write_masked;
 use flumen::generate::sources::Sources;
 use flumen::message::{Buffer, Chunk, ConnId};
 use flumen::pipeline::Core;
@@ -14,6 +15,7 @@ use flumen::runtime::clock::Now;
 use flumen::runtime::inline::Inline;
 use flumen::runtime::stage::Stage;
 use flumen::runtime::wake::Bell;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 /// Counts what this thread allocates while it is told to.
 struct Counting;
@@ -63,16 +65,8 @@ fn chunks(per_frame: usize) -> Vec<Buffer> {
         sources.event(START.wall_us as u64 + n as u64 * 100, 0.0, &mut payload);
         if (n + 1) % per_frame == 0 {
             payload.extend_from_slice(if per_frame == 1 { b"" } else { b"]" });
-            bytes.push(0x81);
-            match payload.len() {
-                len @ 0..126 => bytes.push(0x80 | len as u8),
-                len => {
-                    bytes.push(0x80 | 126);
-                    bytes.extend_from_slice(&(len as u16).to_be_bytes());
-                }
-            }
-            bytes.extend_from_slice(&[0; 4]);
-            bytes.append(&mut payload);
+            write_masked(&mut bytes, OpCode::Data(Data::Text), [0; 4], &payload);
+            payload.clear();
         }
         while bytes.len() >= 60_000 {
             chunks.push(bytes.drain(..60_000).collect());

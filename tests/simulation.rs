@@ -12,6 +12,7 @@ use std::time::Duration;
 use flumen::config::{Config, Window, WindowKind};
 use flumen::event::Member;
 use flumen::event::filter::Filter;
+use flumen::event::frame::write_masked;
 use flumen::message::{Chunk, ConnId, Reply};
 use flumen::pipeline::{Core, LaneEnds};
 use flumen::plan::{Machine, Plan};
@@ -24,6 +25,9 @@ use flumen::telemetry::counters::Events;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+
+const TEXT: OpCode = OpCode::Data(Data::Text);
 
 const LAYOUTS: &[(usize, usize)] = &[(1, 1), (2, 1), (1, 2), (2, 2), (3, 2)];
 const START: Now = Now { mono_ns: 1_000_000_000, wall_us: 1_763_888_880_000_000 };
@@ -71,7 +75,7 @@ fn script(seed: u64) -> Script {
             }
             message.push_str(&event(&mut rng, time_s + offsets[conn]));
         }
-        frame(&mut streams[conn], message.as_bytes(), rng.random());
+        write_masked(&mut streams[conn], TEXT, rng.random(), message.as_bytes());
     }
     // Cut anywhere, interleave anyhow.
     let mut reads = Vec::new();
@@ -170,19 +174,6 @@ fn event(rng: &mut SmallRng, time_s: f64) -> String {
             rng.random_range(0..3),
         ),
     }
-}
-
-/// A masked text frame, as a client sends it (RFC 6455, 5.2).
-fn frame(out: &mut Vec<u8>, payload: &[u8], mask: [u8; 4]) {
-    out.push(0x81);
-    if payload.len() < 126 {
-        out.push(0x80 | payload.len() as u8);
-    } else {
-        out.push(0x80 | 126);
-        out.extend_from_slice(&(payload.len() as u16).to_be_bytes());
-    }
-    out.extend_from_slice(&mask);
-    out.extend(payload.iter().enumerate().map(|(i, b)| b ^ mask[i % 4]));
 }
 
 /// What a run must agree on.
@@ -426,7 +417,7 @@ fn names_are_forgotten_and_never_confused() {
                 let event = format!(
                     r#"{{"source":"s{n}","type":"t","timestamp":{time_s:.3},"data":{{"value":{n},"user":"u{n}"}}}}"#
                 );
-                frame(&mut stream, event.as_bytes(), rng.random());
+                write_masked(&mut stream, TEXT, rng.random(), event.as_bytes());
             }
         }
         reads.push(Read { conn: first / 50 % 3, bytes: stream, after_ns: 500_000_000 });

@@ -5,8 +5,10 @@ use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 
 use flumen::client::{Client, Notice, Url};
+use flumen::event::frame::write_masked;
 use flumen::generate::sources::Sources;
 use mio::{Events, Interest, Poll, Token};
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::{pack, wall_us};
 
@@ -34,23 +36,6 @@ pub struct Block {
     pub bytes: Vec<u8>,
     pub frames: u64,
     pub events: usize,
-}
-
-fn frame(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
-    out.push(0x80 | opcode);
-    match payload.len() {
-        len @ 0..126 => out.push(0x80 | len as u8),
-        len @ 126..65_536 => {
-            out.push(0x80 | 126);
-            out.extend_from_slice(&(len as u16).to_be_bytes());
-        }
-        len => {
-            out.push(0x80 | 127);
-            out.extend_from_slice(&(len as u64).to_be_bytes());
-        }
-    }
-    out.extend_from_slice(&MASK);
-    out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
 }
 
 impl Block {
@@ -81,7 +66,8 @@ impl Block {
                     pack(&serde_json::from_slice(&event).expect("JSON"), &mut payload);
                 }
             }
-            frame(if form == Form::MessagePack { 2 } else { 1 }, &payload, &mut block.bytes);
+            let data = if form == Form::MessagePack { Data::Binary } else { Data::Text };
+            write_masked(&mut block.bytes, OpCode::Data(data), MASK, &payload);
             block.frames += 1;
             left -= batch;
         }
@@ -99,7 +85,7 @@ impl Block {
             let key = n.wrapping_mul(2_654_435_761) % keys;
             let value = (n % 1_000) as f64 / 10.0;
             let event = format!(r#"{{"source":"k{key:07}","type":"t","data":{{"value":{value}}}}}"#);
-            frame(1, event.as_bytes(), &mut block.bytes);
+            write_masked(&mut block.bytes, OpCode::Data(Data::Text), MASK, event.as_bytes());
         }
         block
     }

@@ -23,7 +23,7 @@ use std::{error::Error, fmt, mem};
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use header::Header;
-pub use write::{write_close, write_pong, write_text};
+pub use write::{write_close, write_masked, write_pong, write_text};
 
 /// The longest payload of a control frame, in bytes (RFC 6455, 5.5).
 pub const MAX_CONTROL: usize = 125;

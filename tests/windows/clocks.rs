@@ -3,6 +3,7 @@
 
 use flumen::event::Reject;
 use serde_json::json;
+use tungstenite::protocol::frame::coding::Data;
 
 use crate::core::{Daemon, START_S, tumbling};
 
@@ -48,7 +49,7 @@ fn nan_and_infinity_are_refused() {
     for value in [f64::NAN, f64::INFINITY] {
         let mut message = b"\x83\xa6source\xa1s\xa4type\xa1t\xa4data\x81\xa5value\xcb".to_vec();
         message.extend_from_slice(&value.to_be_bytes());
-        daemon.send_bytes(0, 0x82, &message);
+        daemon.send_bytes(0, Data::Binary, &message);
     }
     daemon.send(0, r#"{"source":"s","type":"t","data":{"value":1}}"#);
     assert_eq!((rejected(&daemon, Reject::InvalidJson), rejected(&daemon, Reject::BadNumber)), (1, 3));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flumen::config::{Config, Window, WindowKind};
+use flumen::event::frame::write_masked;
 use flumen::message::{Chunk, ConnId};
 use flumen::pipeline::{Core, LaneEnds};
 use flumen::plan::{Machine, Plan};
@@ -15,6 +16,7 @@ use flumen::runtime::wake::Bell;
 use flumen::stages::publish::board::{Board, Late, Wanted};
 use flumen::telemetry::counters::{Events, Telemetry};
 use serde_json::Value;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 /// 2025-11-23T09:08:00Z, on a minute.
 pub const START_S: i64 = 1_763_888_880;
@@ -90,22 +92,14 @@ impl Daemon {
 
     /// A message on a lane's connection, as text.
     pub fn send(&mut self, lane: usize, message: &str) {
-        self.send_bytes(lane, 0x81, message.as_bytes());
+        self.send_bytes(lane, Data::Text, message.as_bytes());
     }
 
-    /// A message of that opcode byte.
-    pub fn send_bytes(&mut self, lane: usize, opcode: u8, payload: &[u8]) {
+    /// A message of text or bytes.
+    pub fn send_bytes(&mut self, lane: usize, data: Data, payload: &[u8]) {
         self.machine.pass(1_000_000);
-        let mut bytes = vec![opcode];
-        match payload.len() {
-            len @ 0..126 => bytes.push(0x80 | len as u8),
-            len => {
-                bytes.push(0x80 | 126);
-                bytes.extend_from_slice(&(len as u16).to_be_bytes());
-            }
-        }
-        bytes.extend_from_slice(&[0; 4]);
-        bytes.extend_from_slice(payload);
+        let mut bytes = Vec::new();
+        write_masked(&mut bytes, OpCode::Data(data), [0; 4], payload);
         let now = self.machine.now();
         let ends = &mut self.lanes[lane];
         ends.progress.begin_turn(now.mono_ns);

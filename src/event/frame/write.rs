@@ -1,8 +1,13 @@
-//! The frames a server sends: whole, unmasked, appended to the connection's output.
+//! The frames a server sends, whole and unmasked, and those of its clients, masked: appended to the
+//! connection's output.
 
-use super::MAX_CONTROL;
+use tungstenite::protocol::frame::coding::OpCode;
+
+use super::{MAX_CONTROL, header};
 
 const FIN: u8 = 0x80;
+/// In the byte of the length.
+const MASKED: u8 = 0x80;
 const TEXT: u8 = 0x1;
 const CLOSE: u8 = 0x8;
 const PONG: u8 = 0xA;
@@ -30,16 +35,30 @@ pub fn write_close(out: &mut Vec<u8>, code: u16, reason: &str) {
     write(out, CLOSE, &payload[..2 + len]);
 }
 
+/// Appends a whole frame as a client sends it.
+pub fn write_masked(out: &mut Vec<u8>, opcode: OpCode, mask: [u8; 4], payload: &[u8]) {
+    write_head(out, opcode.into(), MASKED, payload.len());
+    out.extend_from_slice(&mask);
+    let start = out.len();
+    out.extend_from_slice(payload);
+    // Masking is its own inverse.
+    header::unmask(&mut out[start..], mask);
+}
+
 fn write(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
+    write_head(out, opcode, 0, payload.len());
+    out.extend_from_slice(payload);
+}
+
+fn write_head(out: &mut Vec<u8>, opcode: u8, masked: u8, len: usize) {
     out.push(FIN | opcode);
-    if payload.len() <= MAX_CONTROL {
-        out.push(payload.len() as u8);
-    } else if let Ok(len) = u16::try_from(payload.len()) {
-        out.push(126);
+    if len <= MAX_CONTROL {
+        out.push(masked | len as u8);
+    } else if let Ok(len) = u16::try_from(len) {
+        out.push(masked | 126);
         out.extend_from_slice(&len.to_be_bytes());
     } else {
-        out.push(127);
-        out.extend_from_slice(&(payload.len() as u64).to_be_bytes());
+        out.push(masked | 127);
+        out.extend_from_slice(&(len as u64).to_be_bytes());
     }
-    out.extend_from_slice(payload);
 }
