@@ -59,18 +59,6 @@ impl Daemon {
         format!("ws://{}/ws/ingest", self.ingest)
     }
 
-    /// CPU time so far, user and system, from /proc.
-    pub fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        let after = stat.rsplit(')').next().unwrap_or("");
-        let field =
-            |n: usize| after.split_whitespace().nth(n).and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
-        // utime and stime in clock ticks, 100 a second on Linux.
-        Duration::from_millis((field(11) + field(12)) * 10)
-    }
-}
-
-impl Daemon {
     /// Resident memory, bytes.
     pub fn rss_bytes(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
@@ -78,8 +66,8 @@ impl Daemon {
         line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(0.0) * 1024.0
     }
 
-    /// CPU time so far of the threads that live, ns, from the scheduler's own account: finer
-    /// than [`Daemon::cpu`]. The daemon's threads live as long as it does.
+    /// CPU time so far of the threads that live, ns, from the scheduler's own account. The
+    /// daemon's threads live as long as it does.
     pub fn cpu_ns(&self) -> u64 {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
         let tasks = tasks.into_iter().flatten().flatten();

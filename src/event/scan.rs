@@ -20,7 +20,7 @@ mod tests;
 
 use bytes::{byte, chunk, head, string_end};
 
-use super::scratch::{Section, Span};
+use super::scratch::{Section, Span, is_at_or_below};
 use super::{Limits, MAX_KIND, MAX_NAME, MAX_PARTS, MAX_SOURCE, Scratch, time};
 
 /// Levels of nesting beyond which an event is unusual (the scanner calls itself once a level).
@@ -368,9 +368,7 @@ impl Scan<'_, '_> {
     fn replaces(&self, name: Span, head: u64, mask: u64) -> bool {
         let name = self.resolve(name);
         let alike = self.scratch.seen.iter().filter(|(other, _)| other & mask == head);
-        alike
-            .map(|&(_, span)| self.resolve(span))
-            .any(|other| other.strip_prefix(name).is_some_and(|rest| rest.first().is_none_or(|&b| b == b'.')))
+        alike.map(|&(_, span)| self.resolve(span)).any(|other| is_at_or_below(other, name))
     }
 
     fn resolve(&self, span: Span) -> &[u8] {

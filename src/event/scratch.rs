@@ -349,7 +349,7 @@ impl Scratch {
         let (text, path) = (&self.text, self.path.as_str());
         let below = |span: Span| {
             let name = &text.as_bytes()[span.start as usize..span.end as usize];
-            name.strip_prefix(path.as_bytes()).is_some_and(|rest| rest.first().is_none_or(|&b| b == b'.'))
+            is_at_or_below(name, path.as_bytes())
         };
         if section == Section::Data && self.fields.iter().any(|&(name, _)| below(name)) {
             self.fields.retain(|&(name, _)| !below(name));
@@ -427,6 +427,11 @@ impl Scratch {
         }
         self.wrong.take().map_or(Ok(()), Err)
     }
+}
+
+/// Whether a flattened name is `path`, or that of a member of it.
+pub(super) fn is_at_or_below(name: &[u8], path: &[u8]) -> bool {
+    name.strip_prefix(path).is_some_and(|rest| rest.first().is_none_or(|&b| b == b'.'))
 }
 
 fn set(text: &mut String, target: &mut Span, value: Option<&str>, max: usize) -> Text {

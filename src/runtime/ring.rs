@@ -3,8 +3,8 @@
 //!
 //! The producer rings the consumer's bell once a batch ([`Tx::flush`]); the consumer rings the
 //! producer's after it has made space ([`Rx::release`]), and not for every place: a producer that
-//! found the ring full is roused when half of it is empty, so that it has something to do. Dropping an end wakes the other side *after* the drop,
-//! so that a sleeper always sees the abandoned ring.
+//! found the ring full is roused when half of it is empty, so that it has something to do. Dropping
+//! an end wakes the other side *after* the drop, so that a sleeper always sees the abandoned ring.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -312,12 +312,11 @@ impl Window {
         Progress::Idle { deadline_ns, awaits }
     }
 
-    /// Has the engine hand out a piece of what is due, if publish takes it; whether that was all.
-    fn settle(&mut self, budget: &mut Budget) -> bool {
+    /// Has the engine hand out a piece of what is due, if publish takes it.
+    fn settle(&mut self, budget: &mut Budget) {
         if self.unsettled && self.held.is_empty() {
             self.unsettled = !self.engine.settle(budget, &mut self.closed);
         }
-        !self.unsettled
     }
 
     /// Whether chunks may be applied: nothing is due, or it may wait.

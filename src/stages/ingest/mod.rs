@@ -296,7 +296,7 @@ impl Stage for Ingest {
         worked |= self.announce_departures();
         worked |= self.accept(now);
         worked |= self.adopt_handed(now);
-        worked |= self.read_ready(now);
+        worked |= self.read_ready();
         self.sweep(now);
         self.count_buffers();
         for lane in &mut self.ports.hand_off {

@@ -12,7 +12,7 @@ use crate::runtime::clock::Now;
 
 impl Ingest {
     /// Reads ready sockets, one read each in turn, while there is room for the chunks.
-    pub(super) fn read_ready(&mut self, now: Now) -> bool {
+    pub(super) fn read_ready(&mut self) -> bool {
         if self.ready.is_empty() {
             return false;
         }
@@ -34,7 +34,7 @@ impl Ingest {
         }
         progress.end_turn();
         let bytes = self.options.counters.bytes.get() - before.1;
-        self.pace.note(now.mono_ns, self.sent - before.0, bytes);
+        self.pace.note(stamp.mono_ns, self.sent - before.0, bytes);
         if let Some(chunks) = self.ports.chunks.as_mut() {
             chunks.flush();
         }
