@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use flumen::config::{Config, Window, WindowKind};
 use flumen::event::frame::write_masked;
-use flumen::message::{Chunk, ConnId};
+use flumen::message::{Chunk, ConnId, Frame, Subscribe};
 use flumen::pipeline::{Core, LaneEnds};
 use flumen::plan::{Machine, Plan};
 use flumen::runtime::clock::Now;
 use flumen::runtime::inline::Inline;
+use flumen::runtime::ring::{Rx, Tx, ring};
 use flumen::runtime::stage::Stage;
 use flumen::runtime::wake::Bell;
 use flumen::stages::publish::board::{Board, Late, Wanted};
@@ -32,6 +33,7 @@ pub struct Daemon {
     telemetry: Arc<Telemetry>,
     board: Arc<Board>,
     windows: Vec<Window>,
+    subscribes: Vec<Tx<Subscribe>>,
     /// Stages that do not move: `0..lanes` are the parse threads.
     pub stalled: Vec<usize>,
 }
@@ -41,7 +43,13 @@ impl Daemon {
     pub fn start(windows: Vec<Window>, lanes: usize, after_s: f64) -> Self {
         let mut config = Config { windows, ..Config::default() };
         config.threads.ingest = lanes;
+        Self::with(config, after_s)
+    }
+
+    /// A daemon of two window threads with this configuration.
+    pub fn with(mut config: Config, after_s: f64) -> Self {
         config.threads.window = 2;
+        let lanes = config.threads.ingest;
         let plan = Plan::new(&config, &Machine { cores: vec![] });
         let start = Now { mono_ns: 1, wall_us: START_S * 1_000_000 + (after_s * 1e6) as i64 };
         let bells = (0..lanes).map(|_| Arc::new(Bell::park())).collect();
@@ -57,6 +65,7 @@ impl Daemon {
             telemetry: core.telemetry,
             board: core.board,
             windows: config.windows,
+            subscribes: core.subscribes,
             stalled: Vec::new(),
         };
         for (lane, ends) in daemon.lanes.iter_mut().enumerate() {
@@ -121,6 +130,16 @@ impl Daemon {
                 r#"{{"source":"{source}","type":"t","timestamp":{time:.6},"data":{{"value":{value}}}}}"#
             ),
         );
+    }
+
+    /// A reader of the stream with room for so many frames; it gets what it missed after
+    /// `last_event_id`.
+    pub fn subscribe(&mut self, room: usize, last_event_id: Option<u64>) -> Rx<Arc<Frame>> {
+        let bell = Arc::new(Bell::park());
+        let (frames, rx) = ring(room, &bell, &bell);
+        assert!(self.subscribes[0].push(Subscribe { frames, last_event_id }).is_ok());
+        self.settle();
+        rx
     }
 
     pub fn results(&self, window: &str) -> Vec<Value> {

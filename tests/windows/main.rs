@@ -8,4 +8,5 @@ mod flink;
 mod hostile;
 mod oracle;
 mod properties;
+mod readers;
 mod rig;

@@ -112,6 +112,11 @@ impl Board {
         }
     }
 
+    /// How many results history keeps of each window.
+    pub fn results_per_window(&self) -> usize {
+        self.results_per_window
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing in here can be left half done by a panic.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -126,11 +131,7 @@ impl Board {
         let Some(history) = inner.history.get_mut(window) else {
             return;
         };
-        for &(start_us, end_us) in replaced {
-            if let Some(gone) = history.remove(&(end_us, start_us, Arc::clone(&kept.group))) {
-                inner.history_bytes -= gone.len();
-            }
-        }
+        inner.history_bytes -= remove(history, &kept.group, replaced);
         inner.history_bytes += kept.json.len();
         if let Some(gone) = history.insert((kept.end_us, kept.start_us, kept.group), kept.json) {
             inner.history_bytes -= gone.len();
@@ -146,6 +147,15 @@ impl Board {
                 Some((_, gone)) => inner.history_bytes -= gone.len(),
                 None => break,
             }
+        }
+    }
+
+    /// Forgets the results of a group with the bounds `replaced`.
+    pub fn remove(&self, window: usize, group: &Group, replaced: &[(i64, i64)]) {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        if let Some(history) = inner.history.get_mut(window) {
+            inner.history_bytes -= remove(history, group, replaced);
         }
     }
 
@@ -201,6 +211,14 @@ impl Board {
     pub fn rates(&self) -> Rates {
         self.lock().rates.clone()
     }
+}
+
+/// Removes the results of a group with these bounds; how many bytes they took.
+fn remove(history: &mut BTreeMap<Key, Arc<str>>, group: &Group, bounds: &[(i64, i64)]) -> usize {
+    let gone = bounds
+        .iter()
+        .filter_map(|&(start_us, end_us)| history.remove(&(end_us, start_us, Arc::clone(group))));
+    gone.map(|json| json.len()).sum()
 }
 
 fn push_bounded<T>(queue: &mut VecDeque<T>, item: T, limit: usize) {

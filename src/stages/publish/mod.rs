@@ -6,9 +6,11 @@
 //! bounded rings, and the board's lock is held only to move pointers.
 
 pub mod alerts;
+mod backlog;
 pub mod board;
 pub mod encode;
 pub mod groups;
+mod results;
 pub mod stats;
 pub mod subscribers;
 mod sweep;
@@ -32,8 +34,9 @@ use crate::telemetry::catalog::LATENCY_BOUNDS_S;
 use crate::telemetry::counters::Telemetry;
 use crate::telemetry::latency::{self, Recent};
 use crate::windowing::Closed;
-use crate::windowing::merge::{Complete, Merger};
-use board::{Board, Kept, Late, Rates};
+use crate::windowing::merge::Merger;
+use backlog::Backlog;
+use board::{Board, Late, Rates};
 use groups::Groups;
 use subscribers::Subscribers;
 use sweep::Sweep;
@@ -105,6 +108,7 @@ pub struct Publish {
     telemetry: Arc<Telemetry>,
     subscribers: Subscribers,
     merger: Merger,
+    backlog: Backlog,
     recent: Recent,
     live_interval_ns: u64,
     next_live_ns: u64,
@@ -132,6 +136,7 @@ impl Publish {
     ) -> Self {
         Self {
             sweep: Sweep::new(shards.len(), options.parsers),
+            backlog: Backlog::new(options.windows.len(), options.board.results_per_window()),
             shards,
             letters,
             newcomers,
@@ -218,70 +223,18 @@ impl Publish {
     }
 
     fn take_newcomers(&mut self) -> bool {
-        let mut worked = false;
+        let mut newcomers = Vec::new();
         for ring in &mut self.newcomers {
-            while let Some(newcomer) = ring.pop() {
-                self.subscribers.add(newcomer);
-                worked = true;
-            }
+            newcomers.extend(std::iter::from_fn(|| ring.pop()));
             ring.release();
         }
+        let worked = !newcomers.is_empty();
+        if worked {
+            // They may have missed some of what waits.
+            self.settle();
+        }
+        newcomers.into_iter().for_each(|newcomer| self.subscribers.add(newcomer));
         worked
-    }
-
-    /// Publishes what is complete; with `all`, also what is still open, as not final. Not all of
-    /// a window with a hundred thousand groups in one turn; says whether there was anything.
-    fn publish_due(&mut self, now: Now, all: bool) -> bool {
-        for published in 0..RESULTS_PER_TURN {
-            let Some(complete) = self.merger.next(all) else {
-                return published > 0;
-            };
-            self.publish_result(&complete, now);
-        }
-        true
-    }
-
-    fn publish_result(&mut self, complete: &Complete, now: Now) {
-        let closed = &complete.closed;
-        let Some(window) = self.windows.get(closed.window) else {
-            debug_assert!(false, "a result of a window that is not configured");
-            return;
-        };
-        let group = self.groups.of(closed.window, closed.group, &self.dictionary);
-        let json: Arc<str> = encode::result(
-            window,
-            closed,
-            &group,
-            complete.is_final,
-            &self.groups.distinct,
-            &self.dictionary,
-        )
-        .into();
-        let counters = &self.telemetry.publish;
-        counters.results.add(1);
-        counters.revisions.add(u64::from(closed.revision > 0));
-        let kept = Kept {
-            start_us: closed.start_us,
-            end_us: closed.end_us,
-            group: group.clone(),
-            json: Arc::clone(&json),
-        };
-        let replaced = (closed.revision > 0).then_some((closed.start_us, closed.end_us));
-        let replaced: Vec<_> = replaced.into_iter().chain(closed.replaces.iter().copied()).collect();
-        self.board.keep(closed.window, kept, &replaced);
-        let lasting = FrameKind::Lasting;
-        if closed.window == 0 && complete.is_final && closed.revision == 0 {
-            self.subscribers.send("", &json, lasting, now.mono_ns);
-        }
-        self.subscribers.send("window", &json, lasting, now.mono_ns);
-        if complete.is_final {
-            let rules = &self.settings.value().alerts;
-            for alert in alerts::evaluate(rules, window, closed, &group, &self.dictionary, now.wall_us) {
-                self.telemetry.publish.alerts.add(1);
-                self.subscribers.send("alert", &alert, lasting, now.mono_ns);
-                self.board.alert(alert);
-            }
-        }
     }
 
     /// The first window as it fills: the newest start that any window thread has.
@@ -322,6 +275,8 @@ impl Publish {
     fn sample(&mut self, now: Now) {
         self.next_second_ns = now.mono_ns + SECOND_NS;
         self.sweep.allow();
+        // However many more are to come, history is no older than this.
+        self.settle();
         let sample = Sample {
             mono_ns: now.mono_ns,
             received: self.telemetry.events().received,
@@ -367,6 +322,8 @@ impl Publish {
         let Some((epoch, mut in_use)) = self.sweep.answered() else {
             return;
         };
+        // Results that wait refer to names as well.
+        self.settle();
         self.merger.mark(&mut in_use);
         for shard in &mut self.shards {
             shard.top.shrink(self.most_top);

@@ -70,19 +70,52 @@ impl Subscribers {
         self.count();
     }
 
+    /// Whether a frame would find room with anybody.
+    pub fn has_room(&self) -> bool {
+        self.all.iter().any(|s| s.frames.slots() > usize::from(s.lost > 0) && !s.frames.is_abandoned())
+    }
+
     /// Sends a frame to everybody. `event` empty makes an unnamed message.
     pub fn send(&mut self, event: &str, json: &str, kind: FrameKind, now_ns: u64) {
         self.last_id += 1;
         let frame = Arc::new(Frame { id: self.last_id, kind, text: text(self.last_id, event, json) });
         if kind == FrameKind::Lasting {
-            self.remember(&frame);
+            self.keep(&frame);
         }
+        self.give(now_ns, |subscriber| subscriber.offer(&frame));
+    }
+
+    /// A frame for which nobody has room is lost without having been made; its id.
+    pub fn pass_over(&mut self, now_ns: u64) -> u64 {
+        self.last_id += 1;
+        if !self.all.is_empty() {
+            self.give(now_ns, |subscriber| {
+                subscriber.lost += 1;
+                false
+            });
+        }
+        self.last_id
+    }
+
+    /// Makes a lasting frame that was passed over after all, for those that come back. In the
+    /// order of their ids, and before any other lasting frame is sent.
+    pub fn remember(&mut self, id: u64, event: &str, json: &str) {
+        self.keep(&Arc::new(Frame { id, kind: FrameKind::Lasting, text: text(id, event, json) }));
+    }
+
+    /// A lasting frame that was passed over will never be made.
+    pub fn forget(&mut self, id: u64) {
+        self.forgotten = self.forgotten.max(id);
+    }
+
+    /// Gives everybody something; who has gone, or has taken nothing for too long, goes.
+    fn give(&mut self, now_ns: u64, mut give: impl FnMut(&mut Subscriber) -> bool) {
         let counters = &self.counters;
         self.all.retain_mut(|subscriber| {
             if subscriber.frames.is_abandoned() {
                 return false;
             }
-            if subscriber.offer(&frame) {
+            if give(subscriber) {
                 subscriber.full_since_ns = None;
                 return true;
             }
@@ -108,7 +141,7 @@ impl Subscribers {
         self.counters.subscribers.set(self.all.len() as u64);
     }
 
-    fn remember(&mut self, frame: &Arc<Frame>) {
+    fn keep(&mut self, frame: &Arc<Frame>) {
         self.replay_bytes += frame.text.len();
         self.replay.push_back(Arc::clone(frame));
         while self.replay.len() > REPLAY_FRAMES || self.replay_bytes > REPLAY_BYTES {

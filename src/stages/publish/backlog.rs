@@ -1,0 +1,57 @@
+//! Results that are out and not in words yet. Encoding one costs as much as some ten events, and
+//! of a window with a hundred thousand groups nobody may ever ask for more than the history keeps:
+//! so while nobody reads the stream, results wait here, and those that history would forget at
+//! once are let go unencoded.
+//!
+//! What must hold: results leave in the order in which they came; of a window, no more wait than
+//! history keeps, and none that is large.
+
+use std::collections::VecDeque;
+
+use crate::windowing::merge::Complete;
+
+/// Larger results do not wait: what waits is to take about as much memory as its text will.
+const LARGEST_BYTES: usize = 4 * 1024;
+
+/// A result, and the numbers of its frames in the stream.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// Of the unnamed message, if it makes one.
+    pub(super) unnamed_id: Option<u64>,
+    /// Of `event: window`.
+    pub(super) id: u64,
+    pub(super) complete: Complete,
+}
+
+/// By window, those that wait, oldest first.
+#[derive(Debug)]
+pub(super) struct Backlog {
+    windows: Vec<VecDeque<Waiting>>,
+    most: usize,
+}
+
+impl Backlog {
+    /// For `windows` windows whose history keeps `most` results each.
+    pub(super) fn new(windows: usize, most: usize) -> Self {
+        Self { windows: (0..windows).map(|_| VecDeque::new()).collect(), most }
+    }
+
+    /// Whether this result may wait.
+    pub(super) fn takes(&self, complete: &Complete) -> bool {
+        complete.closed.window < self.windows.len() && complete.closed.aggregate.size_bytes() <= LARGEST_BYTES
+    }
+
+    /// Takes a result in; the one that gives way to it, if there are too many.
+    pub(super) fn push(&mut self, waiting: Waiting) -> Option<Waiting> {
+        let window = self.windows.get_mut(waiting.complete.closed.window)?;
+        window.push_back(waiting);
+        if window.len() > self.most { window.pop_front() } else { None }
+    }
+
+    /// Everything, in the order in which it came.
+    pub(super) fn take(&mut self) -> Vec<Waiting> {
+        let mut all: Vec<Waiting> = self.windows.iter_mut().flat_map(std::mem::take).collect();
+        all.sort_unstable_by_key(|waiting| waiting.id);
+        all
+    }
+}
