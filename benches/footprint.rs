@@ -115,73 +115,89 @@ fn windows(mode: &mut Mode, rounds: usize) {
     mode.row("100 windows to 1", &ratios, "x", None);
 }
 
-/// The same with 100 and with 1,000,000 sources: all windows closed and published included.
+/// The same with 100 and with 1,000,000 sources: under the default windows, of which one is by source,
+/// and under one tumbling window by source, all of it closed and published.
 fn keys(mode: &mut Mode, rounds: usize) {
     let (many, events, times) = if mode.smoke { (10_000, 20_000, 1) } else { (1_000_000, 1_000_000, 4) };
-    let (few, many) = ((100, Block::keyed(100, events)), (many, Block::keyed(many, events)));
-    let mut costs = [Vec::new(), Vec::new()];
-    let mut memory = Vec::new();
-    for _ in 0..rounds {
-        for ((keys, block), costs) in [&few, &many].into_iter().zip(&mut costs) {
-            let daemon = Daemon::with(&GROUPED.replace("SIZE", "10s"));
-            let t = measure_t(mode);
-            feed(&daemon.url(), &Block::keyed(1, 1_000), 1);
-            let (before, cpu) = (daemon.rss_bytes(), daemon.cpu_ns());
-            feed(&daemon.url(), block, 1);
-            if *keys > 1_000 {
-                memory.push((daemon.rss_bytes() - before) / *keys as f64);
+    let blocks = [(100, Block::keyed(100, events)), (many, Block::keyed(many, events))];
+    let tumbling = GROUPED.replace("SIZE", "10s");
+    // The last tumbling window closes some 20 s after its events: silence, and the disorder allowed.
+    for (name, config, quiet_s) in [("default windows", "", 1), ("tumbling by source", &tumbling, 20)] {
+        let quiet = Duration::from_secs(if mode.smoke { 1 } else { quiet_s });
+        let mut costs = [Vec::new(), Vec::new()];
+        let mut memory = Vec::new();
+        for _ in 0..rounds {
+            for ((keys, block), costs) in blocks.iter().zip(&mut costs) {
+                let daemon = Daemon::with(config);
+                let t = measure_t(mode);
+                feed(&daemon.url(), &Block::keyed(1, 1_000), 1);
+                let (before, cpu) = (daemon.rss_bytes(), daemon.cpu_ns());
+                feed(&daemon.url(), block, 1);
+                if *keys > 1_000 {
+                    memory.push((daemon.rss_bytes() - before) / *keys as f64);
+                }
+                feed(&daemon.url(), block, times - 1);
+                std::thread::sleep(quiet);
+                costs.push((daemon.cpu_ns() - cpu) as f64 / (events * times) as f64 / t);
             }
-            feed(&daemon.url(), block, times - 1);
-            // The last window closes some 20 s after its events: silence, and the disorder allowed.
-            std::thread::sleep(Duration::from_secs(if mode.smoke { 1 } else { 20 }));
-            costs.push((daemon.cpu_ns() - cpu) as f64 / (events * times) as f64 / t);
         }
+        let ratios: Vec<f64> = costs[1].iter().zip(&costs[0]).map(|(many, few)| many / few).collect();
+        mode.row(&format!("{name}, 100 keys"), &costs[0], "T/event", None);
+        mode.row(&format!("{name}, {many} keys"), &costs[1], "T/event", None);
+        mode.row(&format!("{name}, many keys to 100"), &ratios, "x", None);
+        mode.row(&format!("{name}, memory a key with one field (names included)"), &memory, "B", None);
     }
-    let ratios: Vec<f64> = costs[1].iter().zip(&costs[0]).map(|(many, few)| many / few).collect();
-    mode.row("100 keys", &costs[0], "T/event", None);
-    mode.row(&format!("{} keys", many.0), &costs[1], "T/event", None);
-    mode.row("many keys to 100", &ratios, "x", None);
-    mode.row("memory a key with one field (names included)", &memory, "B", None);
 }
 
-/// Open-loop latency at 100,000 events/s while 100,000 groups, or 100, fill and close every 5 s.
+/// Open-loop latency at 100,000 events/s while 100,000 groups, or 100, fill and close every 5 s: a
+/// batch a millisecond, and each of 100 connections with an event of its own every millisecond.
 fn closing(mode: &mut Mode, rounds: usize) {
     let (rate, seconds, events) = if mode.smoke { ("1000", "2", 1_000) } else { ("100000", "11", 100_000) };
     let blocks = [Block::keyed(100, events), Block::keyed(events, events)];
-    let mut tails = [Vec::new(), Vec::new()];
-    for _ in 0..rounds {
-        for (block, tails) in blocks.iter().zip(&mut tails) {
-            let daemon = Daemon::with(&GROUPED.replace("SIZE", "5s"));
-            let over = AtomicBool::new(false);
-            let output = std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    while !over.load(Ordering::Relaxed) {
-                        feed(&daemon.url(), block, 1);
-                        for _ in 0..50 {
-                            if !over.load(Ordering::Relaxed) {
-                                std::thread::sleep(Duration::from_millis(100));
-                            }
-                        }
-                    }
-                });
-                let output = Command::new(env!("CARGO_BIN_EXE_flumen"))
-                    .args(["load", "--json", "--url", &daemon.url(), "--clients", "100", "--batch-ms", "1"])
-                    .args(["--rate", rate, "--duration", seconds])
-                    .output();
-                over.store(true, Ordering::Relaxed);
-                output.expect("the load test runs")
-            });
-            let steps: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-            if steps[0]["valid"] == true {
-                tails.push(steps[0]["latency_ms"]["p99.9"].as_f64().expect("a percentile"));
+    for (name, batch_ms) in [("a batch a ms", "100"), ("an event a write", "1")] {
+        let mut tails = [Vec::new(), Vec::new()];
+        for _ in 0..rounds {
+            let [few, many] = blocks.each_ref().map(|block| tail(block, rate, seconds, batch_ms));
+            // A round counts only as a pair.
+            if let (Some(few), Some(many)) = (few, many) {
+                tails[0].push(few);
+                tails[1].push(many);
             }
         }
+        if tails[0].is_empty() {
+            mode.note(&format!("{name}: void, the load could not be offered"));
+            continue;
+        }
+        let added: Vec<f64> = tails[1].iter().zip(&tails[0]).map(|(many, few)| many - few).collect();
+        mode.row(&format!("{name}: p99.9 while 100 groups close"), &tails[0], "ms", None);
+        mode.row(&format!("{name}: p99.9 while {events} groups close"), &tails[1], "ms", None);
+        mode.row(&format!("{name}: added p99.9"), &added, "ms", None);
     }
-    if tails.iter().any(Vec::is_empty) {
-        return mode.note("closing: void, the load could not be offered");
-    }
-    let added: Vec<f64> = tails[1].iter().zip(&tails[0]).map(|(many, few)| many - few).collect();
-    mode.row("p99.9 while 100 groups close", &tails[0], "ms", None);
-    mode.row(&format!("p99.9 while {events} groups close"), &tails[1], "ms", None);
-    mode.row("added p99.9", &added, "ms", None);
+}
+
+/// The p99.9 of 100 clients while `block` is sent every 5 s as well; nothing if the load could not
+/// be offered.
+fn tail(block: &Block, rate: &str, seconds: &str, batch_ms: &str) -> Option<f64> {
+    let daemon = Daemon::with(&GROUPED.replace("SIZE", "5s"));
+    let over = AtomicBool::new(false);
+    let output = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                feed(&daemon.url(), block, 1);
+                for _ in 0..50 {
+                    if !over.load(Ordering::Relaxed) {
+                        std::thread::sleep(Duration::from_millis(100));
+                    }
+                }
+            }
+        });
+        let output = Command::new(env!("CARGO_BIN_EXE_flumen"))
+            .args(["load", "--json", "--url", &daemon.url(), "--clients", "100", "--batch-ms", batch_ms])
+            .args(["--rate", rate, "--duration", seconds])
+            .output();
+        over.store(true, Ordering::Relaxed);
+        output.expect("the load test runs")
+    });
+    let steps: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    (steps[0]["valid"] == true).then(|| steps[0]["latency_ms"]["p99.9"].as_f64()).flatten()
 }

@@ -95,9 +95,15 @@ fn cases(smoke: bool, seconds: Option<f64>) -> Vec<Case> {
             add(Server::Echo, Group::Rates, clients, rate, 1, false);
         }
     }
-    let each = if smoke { 1_000 } else { 100_000 };
-    add(Server::Daemon, Group::WriteEach, clients, each, 1, true);
-    add(Server::Echo, Group::WriteEach, clients, each, 1, true);
+    let rate = if smoke { 1_000 } else { 100_000 };
+    for server in [Server::Daemon, Server::Echo] {
+        // A tick in as many ms as there are clients, whose ticks are spread evenly over it.
+        add(server, Group::Batches, clients, rate, clients, false);
+    }
+    for clients in if smoke { vec![10] } else { vec![1, 10, 100] } {
+        add(Server::Daemon, Group::WriteEach, clients, rate, 1, true);
+        add(Server::Echo, Group::WriteEach, clients, rate, 1, true);
+    }
     if !smoke {
         for (clients, rate) in [(10, 1_000), (20, 5_000), (50, 10_000), (100, 25_000)] {
             add(Server::Daemon, Group::Prototype, clients, rate, 10, false);

@@ -14,9 +14,11 @@ pub enum Server {
 
 #[derive(Clone, Copy, PartialEq)]
 pub enum Group {
-    /// 1 ms batches.
+    /// Each connection sends what is due every millisecond: at 100,000/s over 100, one event.
     Rates,
-    /// The same, every event in a write of its own.
+    /// Each connection in turn sends a batch, one a millisecond in all.
+    Batches,
+    /// Every event in a write of its own.
     WriteEach,
     /// The four steps of the prototype's load test, 10 ms batches.
     Prototype,
@@ -98,7 +100,8 @@ impl Case {
         let rate_text = thousands(rate);
         let name = match group {
             Group::Rates => format!("{who} {rate_text}/s"),
-            Group::WriteEach => format!("{who} {rate_text}/s, one a write"),
+            Group::Batches => format!("{who} {rate_text}/s, a batch a ms"),
+            Group::WriteEach => format!("{who} {rate_text}/s of {clients}, one a write"),
             Group::Prototype => format!("{who} {clients} x {rate_text}/s, {batch_ms} ms"),
         };
         Self { name, server, group, clients, rate, batch_ms, write_each, seconds, outcomes: Vec::new() }
@@ -162,6 +165,7 @@ impl Case {
             "server": if self.server == Server::Daemon { "flumen" } else { "echo" },
             "group": match self.group {
                 Group::Rates => "rates",
+                Group::Batches => "batches",
                 Group::WriteEach => "write-each",
                 Group::Prototype => "prototype",
             },
