@@ -73,6 +73,9 @@ pub struct Connection {
     pub announced: bool,
     /// Whether it stands in the queue of sockets to read.
     pub queued: bool,
+    /// The peer sends no more, or something has failed: reads go on to the end, which raises no
+    /// further event.
+    pub read_closed: bool,
     /// The episode of backpressure it was last told of.
     pub told_episode: u64,
     acks: VecDeque<Due>,
@@ -91,6 +94,7 @@ impl Connection {
             state: State::Handshake { request: Vec::new(), deadline_ns },
             announced: false,
             queued: false,
+            read_closed: false,
             told_episode: 0,
             acks: VecDeque::new(),
             ripe: None,

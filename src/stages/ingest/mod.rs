@@ -352,8 +352,8 @@ impl Ingest {
                                 self.waiting.push(slot as u32);
                             }
                         }
-                        if (event.is_readable() || event.is_read_closed() || event.is_error()) && !conn.queued
-                        {
+                        conn.read_closed |= event.is_read_closed() || event.is_error();
+                        if (event.is_readable() || conn.read_closed) && !conn.queued {
                             conn.queued = true;
                             self.ready.push_back(slot as u32);
                         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::connection::State;
 use super::handshake::{self, Decision};
 use super::{Ingest, LINGER_NS, READS_PER_TURN};
-use crate::message::{Buffer, Chunk};
+use crate::message::{BUFFER_BYTES, Buffer, Chunk};
 use crate::runtime::clock::Now;
 
 impl Ingest {
@@ -101,9 +101,14 @@ impl Ingest {
                 true
             }
             Ok(len) => {
-                // There may be more: back into the queue, behind the others.
-                conn.queued = true;
-                self.ready.push_back(slot);
+                // A read that has not filled its buffer has emptied the socket, and what comes
+                // behind it raises an event of its own (epoll(7), question 9); the end of the
+                // stream has raised its event already, and a drain waits for no events.
+                if len == BUFFER_BYTES || conn.read_closed || self.drain.is_some() {
+                    // Back into the queue, behind the others.
+                    conn.queued = true;
+                    self.ready.push_back(slot);
+                }
                 self.took(slot, buffer, len, stamp);
                 true
             }
