@@ -1,8 +1,11 @@
-//! Windows: ns per event by number of windows and sources, and the cost of closing.
+//! Windows: ns per event by number of windows and sources, closing on the way; and closing and
+//! merging by themselves.
 
 mod support;
 
-use flumen::aggregate::Projection;
+use std::time::Instant;
+
+use flumen::aggregate::{Aggregate, Projection};
 use flumen::runtime::clock::Now;
 use flumen::windowing::engine::Engine;
 use flumen::windowing::watermark::Watermark;
@@ -73,7 +76,7 @@ fn main() {
     // The first rounds only warm up.
     for round in 0..mode.rounds() + 2 {
         for (((engine, at_us), case), samples) in engines.iter_mut().zip(&cases).zip(&mut samples) {
-            let start = std::time::Instant::now();
+            let start = Instant::now();
             fill(engine, case.3, *at_us);
             *at_us += 20 * SECOND_US;
             if round >= 2 {
@@ -84,5 +87,73 @@ fn main() {
     for ((name, ..), samples) in cases.iter().zip(&samples) {
         mode.row(name, samples, "ns/event", Some(t));
     }
+    closing(&mut mode);
+    merging(&mut mode);
     mode.finish();
+}
+
+/// A window of many groups closes, and its results are let go.
+fn closing(mode: &mut Mode) {
+    for groups in if mode.smoke { vec![100, 10_000] } else { vec![100, 10_000, 100_000, 1_000_000] } {
+        let mut samples = Vec::new();
+        let mut engine = engine(&tumbling(1), Family::Source);
+        let mut closed = Vec::new();
+        let mut sample = Sample::default();
+        for round in 0..if mode.smoke { 2 } else { 6 } {
+            let start_us = round * 20 * SECOND_US;
+            let moment = |time_us: i64| Now { mono_ns: (time_us * 1_000) as u64, wall_us: time_us };
+            engine.begin(moment(start_us + 9 * SECOND_US), 0);
+            while !engine.settle(&mut Budget::new(4_096), &mut closed) {}
+            closed.clear();
+            for source in 0..groups {
+                sample.begin(start_us, source, 0);
+                sample.fields.push((0, f64::from(source)));
+                engine.event(&sample);
+            }
+            engine.mark(start_us + 9 * SECOND_US);
+            sample.begin(start_us + 19 * SECOND_US, 0, 0);
+            engine.begin(moment(start_us + 19 * SECOND_US), 0);
+            engine.event(&sample);
+            engine.mark(start_us + 19 * SECOND_US);
+            let start = Instant::now();
+            let mut results = 0;
+            while !engine.settle(&mut Budget::new(256), &mut closed) {
+                results += closed.len();
+                closed.clear();
+            }
+            results += closed.len();
+            closed.clear();
+            // The first round closes less, and warms up.
+            if round > 0 {
+                assert!(results >= groups as usize, "{results} results of {groups} groups");
+                samples.push(start.elapsed().as_nanos() as f64 / results as f64);
+            }
+        }
+        mode.row(&format!("closing {groups} groups"), &samples, "ns/group", None);
+    }
+}
+
+/// Two parts of a result: of two fields and a hundred sources, with so many values.
+fn merging(mode: &mut Mode) {
+    for values in [10, 1_000, 100_000] {
+        let mut part = Aggregate::default();
+        for n in 0..values {
+            part.begin_event(n % 100, (n % 3) as u16);
+            part.record_field(0, f64::from(n % 977));
+            part.record_field(1, f64::from(n % 31));
+        }
+        let times = 200;
+        let merge = || {
+            let mut whole = part.clone();
+            (0..times).for_each(|_| whole.merge(&part));
+            std::hint::black_box(whole.event_count());
+        };
+        let mut samples = Vec::new();
+        for _ in 0..mode.rounds() {
+            let start = Instant::now();
+            merge();
+            samples.push(start.elapsed().as_nanos() as f64 / f64::from(times));
+        }
+        mode.row(&format!("merging parts of {values} events"), &samples, "ns", None);
+    }
 }
