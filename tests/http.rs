@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
 use common::{Daemon, PATIENCE, event, now_s, read_ack, wait_for};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tungstenite::Message;
 
 const CONFIG: &str = "[time]\nwatermark_delay = \"0s\"\nidle_timeout = \"200ms\"\n\
@@ -126,6 +126,31 @@ fn results_alerts_and_history_come_out() {
     let alert = &daemon.json("/api/alerts")[0];
     assert_eq!((alert["message"].as_str(), alert["level"].as_str()), (Some("hot: 90.0"), Some("warning")));
     assert_eq!(seen["alert"]["name"], "hot");
+}
+
+#[test]
+fn an_alert_fires_and_is_resolved() {
+    let daemon = Daemon::start(1, 1, CONFIG);
+    let mut socket = daemon.connect("/ws/ingest?ack=1");
+    // Three windows in the past: hot, hot still, and no more.
+    let start = (now_s() - 3.0).floor();
+    for (at, value) in [(0.01, 90.0), (0.11, 95.0), (0.21, 10.0)] {
+        socket.send(Message::text(event("a", start + at, value))).unwrap();
+    }
+    let all = wait_for("both changes", || {
+        let all = daemon.json("/api/alerts");
+        (all.as_array().unwrap().len() == 2).then_some(all)
+    });
+    let told: Vec<_> =
+        all.as_array().unwrap().iter().map(|a| (&a["state"], &a["message"], &a["value"])).collect();
+    let (message, firing, resolved) = (&"hot: 90.0".into(), &"firing".into(), &"resolved".into());
+    assert_eq!(told, [(firing, message, &90.0.into()), (resolved, message, &10.0.into())]);
+    assert_eq!(daemon.json("/api/alerts?state=firing"), json!([]));
+    let (_, metrics) = daemon.get("/metrics");
+    for line in ["flumen_alerts_fired_total 1", "flumen_alerts_resolved_total 1", "flumen_alerts_firing 0"] {
+        assert!(metrics.contains(&format!("\n{line}\n")), "{line}");
+    }
+    assert!(daemon.get("/api/alerts?state=odd").1.contains("expected firing"));
 }
 
 #[test]

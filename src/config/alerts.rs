@@ -1,12 +1,17 @@
 //! `[[alert]]`.
 
+use std::time::Duration;
+
 use toml::de::DeValue;
 
 use super::file::Place;
 use super::tables::{Entry, entries};
 use super::{Alert, Config, Errors, Statistic};
 
-const ALERT_KEYS: &[&str] = &["name", "window", "field", "statistic", "above", "below", "level", "message"];
+const ALERT_KEYS: &[&str] =
+    &["name", "window", "field", "statistic", "above", "below", "for", "level", "message"];
+/// Longest `for`.
+const MOST_HOLD: Duration = Duration::from_secs(86_400);
 const STATISTICS: &[(&str, Statistic)] = &[
     ("count", Statistic::Count),
     ("sum", Statistic::Sum),
@@ -64,6 +69,10 @@ fn alert(entry: &mut Entry<'_, '_>, windows: &[String]) -> Option<Alert> {
         entry.error(position, ": expected either above or below, a number");
         return None;
     }
+    let hold = match entry.get("for") {
+        Some(_) => entry.duration("for", MOST_HOLD, "a duration such as \"30s\", 1d at most")?,
+        None => Duration::ZERO,
+    };
     const LEVEL: &str = "one of info, warning, critical";
     let level = entry.text("level", LEVEL)?;
     if !["info", "warning", "critical"].contains(&level) {
@@ -79,6 +88,7 @@ fn alert(entry: &mut Entry<'_, '_>, windows: &[String]) -> Option<Alert> {
         statistic,
         above,
         below,
+        hold,
         level: level.to_owned(),
         message: message.to_owned(),
     })

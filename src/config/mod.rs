@@ -233,9 +233,11 @@ pub struct Alert {
     pub above: Option<f64>,
     /// ... or below this; exactly one is given.
     pub below: Option<f64>,
+    /// `for`: how long it has to be so, in event time, before the alert fires; zero: at once.
+    pub hold: Duration,
     /// `info`, `warning` or `critical`.
     pub level: String,
-    /// A text with `{value}` or `{value:.1}`.
+    /// A text with `{value}`, `{value:.1}`, `{threshold}`, `{group}`, `{window}`, `{field}`, `{name}`.
     pub message: String,
 }
 

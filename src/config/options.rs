@@ -325,6 +325,7 @@ pub(super) fn defaults() -> Config {
         statistic,
         above: Some(above),
         below: None,
+        hold: Duration::ZERO,
         level: level.to_owned(),
         message: message.to_owned(),
     };

@@ -131,6 +131,10 @@ fn windows_and_alerts() {
     let alert = "[[alert]]\nname = \"a\"\nwindow = \"w\"\nfield = \"v\"\nstatistic = \"p99\"\nbelow = 5\nlevel = \"info\"\nmessage = \"m\"\n";
     let config = from_toml(&format!("{alert}{one}")).unwrap();
     assert_eq!((config.alerts[0].below, config.alerts[0].statistic), (Some(5.0), Statistic::P99));
+    assert_eq!(config.alerts[0].hold, Duration::ZERO);
+    let config = from_toml(&format!("{one}{alert}for = \"30s\"")).unwrap();
+    assert_eq!(config.alerts[0].hold, Duration::from_secs(30));
+    complains(&format!("{one}{alert}for = \"2d\""), "alert.for = \"2d\": expected a duration such as");
     complains(alert, "alert.window = \"w\": expected the name of a window: realtime, minute");
     complains(&format!("{one}{alert}above = 1"), "expected either above or below");
     complains(&format!("{one}{}", alert.replace("p99", "p98")), "expected one of count");

@@ -48,7 +48,10 @@ group_by = ["source"]
 allowed_lateness = "0s"
 
 # Alerts on final results. An [[alert]] in this file replaces all default alerts. `statistic` is
-# count, sum, min, max, avg, std, p50, p95 or p99; `level` is info, warning or critical.
+# count, sum, min, max, avg, std, p50, p95 or p99; `level` is info, warning or critical. It fires
+# when the statistic has been `above` (or `below`) a number in every result of a group `for` so long
+# (at once without `for`), and is resolved by the first result that is not, or that is missing. In
+# `message` stand {value}, {threshold} (also {value:.1}), {group}, {window}, {field} and {name}.
 [[alert]]
 name = "high-sensor-value"
 window = "realtime"

@@ -99,6 +99,13 @@ pub const METRICS: &[Metric] = &[
     ),
     metric("flumen_keys_forgotten_total", Counter, "Names forgotten because their windows had gone."),
     metric("flumen_alerts_fired_total", Counter, "Alerts fired."),
+    metric("flumen_alerts_resolved_total", Counter, "Alerts resolved."),
+    metric("flumen_alerts_firing", Gauge, "Alerts that fire now."),
+    metric(
+        "flumen_alerts_untracked_total",
+        Counter,
+        "Results for which an alert would fire while too many do; it was not told.",
+    ),
     metric(
         "flumen_dead_letters_lost_total",
         Counter,

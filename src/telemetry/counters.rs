@@ -121,6 +121,12 @@ pub struct PublishCounters {
     pub evicted: Counter,
     /// Alerts fired.
     pub alerts: Counter,
+    /// Alerts resolved.
+    pub alerts_resolved: Counter,
+    /// Alerts that fire now (gauge).
+    pub alerts_firing: Counter,
+    /// Results for which an alert could not be told, because too many fire already.
+    pub alerts_untracked: Counter,
     /// Of the results, revisions.
     pub revisions: Counter,
     /// Names forgotten because their windows had gone.

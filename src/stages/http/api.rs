@@ -86,7 +86,7 @@ pub fn answer(shared: &Shared, request: &mut Request) -> Answer {
             Some(Answer::json(stats::stats_json(t, board, names, shared.clock.now())))
         }
         "/api/windows" => Some(windows(shared)),
-        "/api/alerts" => Some(listing(query, 50, |limit| Ok(join(&shared.board.alerts(limit))))),
+        "/api/alerts" => Some(listing(query, 50, |limit| alerts(shared, query, limit))),
         "/api/deadletters" => Some(listing(query, 50, |limit| Ok(letters(shared, limit)))),
         "/api/late" => Some(listing(query, 50, |limit| Ok(late_events(shared, limit)))),
         "/metrics" => {
@@ -188,6 +188,15 @@ fn aggregates(shared: &Shared, name: &str, query: &str) -> Answer {
 }
 
 /// A list of the newest `limit` things.
+/// The newest changes, or with `state=firing` what fires now.
+fn alerts(shared: &Shared, query: &str, limit: usize) -> Result<String, String> {
+    match parameter(query, "state").as_deref() {
+        None => Ok(join(&shared.board.alerts(limit))),
+        Some("firing") => Ok(join(&shared.board.firing(limit))),
+        Some(other) => Err(format!("state={:?}: expected firing, or nothing", cut(other))),
+    }
+}
+
 fn listing(query: &str, default: usize, list: impl FnOnce(usize) -> Result<String, String>) -> Answer {
     let limit = match parameter(query, "limit") {
         None => Ok(default),

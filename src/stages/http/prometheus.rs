@@ -89,6 +89,9 @@ fn sockets(text: &mut Text, shared: &Shared) {
     text.single("flumen_results_published_total", t.publish.results.get());
     text.single("flumen_results_revised_total", t.publish.revisions.get());
     text.single("flumen_alerts_fired_total", t.publish.alerts.get());
+    text.single("flumen_alerts_resolved_total", t.publish.alerts_resolved.get());
+    text.single("flumen_alerts_firing", t.publish.alerts_firing.get());
+    text.single("flumen_alerts_untracked_total", t.publish.alerts_untracked.get());
     text.single("flumen_sse_subscribers", t.publish.subscribers.get());
     text.single("flumen_sse_frames_lost_total", t.publish.frames_lost.get());
     text.single("flumen_sse_evictions_total", t.publish.evicted.get());

@@ -1,87 +1,247 @@
-//! Alert rules, evaluated on every final result of their window.
+//! Alert rules and what has come of them: a rule holds for the newest final result of a window and
+//! group, it fires once it has held for long enough, and it is resolved by the first result that
+//! it does not hold for, by the first that is missing, or by a reload without it. Only changes are told.
+//!
+//! What must hold: a result older than the newest one judged changes nothing (late events revise
+//! old results); rules that do not hold have no state, and the number of states is bounded, for
+//! strangers choose groups.
 
+mod text;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::encode::{group_map, seconds, statistic, to_json};
-use super::groups::Group;
-use crate::config::{Alert, Window};
+use super::groups::Groups;
+use crate::config::{Alert, Window, WindowKind};
 use crate::event::time::format_rfc3339_us;
+use crate::plan::windows::micros;
 use crate::runtime::names::Dictionary;
 use crate::windowing::Closed;
 
-/// The alerts that a final result fires, as JSON.
-pub fn evaluate(
-    rules: &[Alert],
-    window: &Window,
-    closed: &Closed,
-    group: &Group,
-    names: &Dictionary,
-    now_us: i64,
-) -> Vec<Arc<str>> {
-    rules
-        .iter()
-        .filter(|rule| rule.window == window.name)
-        .filter_map(|rule| {
-            let field = closed.aggregate.field(names.fields.id(&rule.field)?)?;
-            let value = statistic(field, rule.statistic)?;
-            let threshold = match (rule.above, rule.below) {
-                (Some(above), _) if value > above => above,
-                (_, Some(below)) if value < below => below,
-                _ => return None,
-            };
-            let alert = serde_json::json!({
-                "name": rule.name,
-                "state": "firing",
-                "level": rule.level,
-                "message": fill(&rule.message, value),
-                "window": window.name,
-                "group": group_map(group),
-                "revision": closed.revision,
-                "field": rule.field,
-                "statistic": format!("{:?}", rule.statistic).to_lowercase(),
-                "value": value,
-                "threshold": threshold,
-                "window_start": seconds(closed.start_us),
-                "window_end": seconds(closed.end_us),
-                "time": format_rfc3339_us(now_us),
-            });
-            Some(to_json(&alert).into())
-        })
-        .collect()
+/// Rules that hold or fire at a time, over all groups.
+const MOST_STATES: usize = 10_000;
+
+/// Something to tell: an alert has begun to fire, or is resolved.
+#[derive(Debug)]
+pub struct Change {
+    /// As the stream and the API show it.
+    pub json: Arc<str>,
+    /// As the log shows it.
+    pub line: String,
+    /// Whether it fires; otherwise it is resolved.
+    pub fires: bool,
 }
 
-/// Puts the value into `{value}` and `{value:.N}`; anything else stays as it is written.
-fn fill(template: &str, value: f64) -> String {
-    let mut out = String::with_capacity(template.len() + 8);
-    let mut rest = template;
-    while let Some(at) = rest.find("{value") {
-        out.push_str(&rest[..at]);
-        let after = &rest[at + "{value".len()..];
-        let Some(end) = after.find('}') else {
-            out.push_str(&rest[at..]);
-            return out;
-        };
-        let digits = after[..end].strip_prefix(":.").map(str::parse::<usize>);
-        match (&after[..end], digits) {
-            ("", _) => out.push_str(&value.to_string()),
-            (_, Some(Ok(digits))) if digits <= 17 => out.push_str(&format!("{value:.digits$}")),
-            _ => out.push_str(&rest[at..at + "{value".len() + end + 1]),
+/// What names and numbers in a result mean.
+pub struct Words<'a> {
+    /// The configured windows.
+    pub windows: &'a [Window],
+    /// Their groups.
+    pub groups: &'a Groups,
+    /// Names behind the numbers.
+    pub dictionary: &'a Dictionary,
+    /// The wall clock, microseconds since the epoch.
+    pub now_us: i64,
+}
+
+#[derive(Debug)]
+struct Rule {
+    alert: Alert,
+    window: usize,
+    hold_us: i64,
+    /// From the end of one result to the end of the next, if there is one.
+    next_us: i64,
+    newest_end_us: i64,
+}
+
+/// A rule that holds.
+#[derive(Debug)]
+struct State {
+    /// The end of the first result that it held for.
+    since_us: i64,
+    start_us: i64,
+    end_us: i64,
+    revision: u32,
+    value: f64,
+    /// What was told, once it fires: the message and the whole.
+    fired: Option<(String, Arc<str>)>,
+}
+
+/// All rules and their states.
+#[derive(Debug, Default)]
+pub struct Alerts {
+    rules: Vec<Rule>,
+    /// By rule and group.
+    states: BTreeMap<(usize, u32), State>,
+    /// Firing alerts that found no place.
+    pub untracked: u64,
+}
+
+impl Alerts {
+    /// Takes over new rules. What fires by a rule that is not among them is resolved.
+    pub fn replace(&mut self, alerts: &[Alert], words: &Words<'_>) -> Vec<Change> {
+        let old = std::mem::take(&mut self.rules);
+        for alert in alerts {
+            let Some(window) = words.windows.iter().position(|w| w.name == alert.window) else {
+                continue; // The configuration has been checked: it names windows that are there.
+            };
+            let next_us = micros(match words.windows[window].kind {
+                WindowKind::Tumbling { size } => size,
+                WindowKind::Sliding { slide, .. } => slide,
+                WindowKind::Session { gap } => gap,
+            });
+            let before = old.iter().find(|rule| rule.alert == *alert);
+            let newest_end_us = before.map_or(i64::MIN, |rule| rule.newest_end_us);
+            let (alert, hold_us) = (alert.clone(), micros(alert.hold));
+            self.rules.push(Rule { alert, window, hold_us, next_us, newest_end_us });
         }
-        rest = &after[end + 1..];
+        let mut changes = Vec::new();
+        for ((rule, group), state) in std::mem::take(&mut self.states) {
+            let rule = &old[rule];
+            match self.rules.iter().position(|new| new.alert == rule.alert) {
+                Some(at) => drop(self.states.insert((at, group), state)),
+                None => changes.extend(resolved(rule, group, &state, None, words)),
+            }
+        }
+        changes
     }
-    out.push_str(rest);
-    out
+
+    /// Whether any rule looks at this window.
+    pub fn watch(&self, window: usize) -> bool {
+        self.rules.iter().any(|rule| rule.window == window)
+    }
+
+    /// A final result has come out.
+    pub fn judge(&mut self, closed: &Closed, words: &Words<'_>) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (at, rule) in self.rules.iter_mut().enumerate().filter(|(_, r)| r.window == closed.window) {
+            if closed.end_us < rule.newest_end_us {
+                continue;
+            }
+            rule.newest_end_us = closed.end_us;
+            let alert = &rule.alert;
+            let field = words.dictionary.fields.id(&alert.field).and_then(|id| closed.aggregate.field(id));
+            let value = field.and_then(|field| statistic(field, alert.statistic));
+            let key = (at, closed.group);
+            let Some(value) = value.filter(|&value| holds(alert, value)) else {
+                if let Some(state) = self.states.remove(&key) {
+                    changes.extend(resolved(rule, closed.group, &state, Some((closed, value)), words));
+                }
+                continue;
+            };
+            if self.states.len() >= MOST_STATES && !self.states.contains_key(&key) {
+                self.untracked += 1;
+                continue;
+            }
+            let state = self.states.entry(key).or_insert(State {
+                since_us: closed.end_us,
+                start_us: closed.start_us,
+                end_us: closed.end_us,
+                revision: closed.revision,
+                value,
+                fired: None,
+            });
+            (state.start_us, state.end_us, state.value) = (closed.start_us, closed.end_us, value);
+            state.revision = closed.revision;
+            if state.fired.is_none() && state.end_us - state.since_us >= rule.hold_us {
+                changes.push(fire(rule, closed.group, state, words));
+            }
+        }
+        changes
+    }
+
+    /// Results up to `watermark_us` are out: where the next one is missing there is nothing left
+    /// that a rule could hold for.
+    pub fn expire(&mut self, watermark_us: i64, words: &Words<'_>) -> Vec<Change> {
+        let rules = &self.rules;
+        let over = |&(rule, _): &(usize, u32), state: &State| {
+            state.end_us.saturating_add(rules[rule].next_us) <= watermark_us
+        };
+        let gone: Vec<_> =
+            self.states.iter().filter(|(key, state)| over(key, state)).map(|(&key, _)| key).collect();
+        let mut changes = Vec::new();
+        for (rule, group) in gone {
+            if let Some(state) = self.states.remove(&(rule, group)) {
+                changes.extend(resolved(&self.rules[rule], group, &state, None, words));
+            }
+        }
+        changes
+    }
+
+    /// What fires now, as it was told.
+    pub fn firing(&self) -> Vec<Arc<str>> {
+        self.states.values().filter_map(|state| Some(Arc::clone(&state.fired.as_ref()?.1))).collect()
+    }
+
+    /// Windows and groups that states refer to.
+    pub fn groups(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
+        self.states.keys().map(|&(rule, group)| (self.rules[rule].window, group))
+    }
+}
+
+fn holds(alert: &Alert, value: f64) -> bool {
+    alert.above.is_some_and(|above| value > above) || alert.below.is_some_and(|below| value < below)
+}
+
+fn fire(rule: &Rule, group: u32, state: &mut State, words: &Words<'_>) -> Change {
+    let bounds = (state.start_us, state.end_us, state.revision);
+    let message = text::fill(&rule.alert, state.value, &text::values(&group_of(rule, group, words)));
+    let change = change(rule, group, true, &message, bounds, Some(state.value), words);
+    state.fired = Some((message, Arc::clone(&change.json)));
+    change
+}
+
+/// If it has fired, it is resolved: by a result with a value, by one without, or by none.
+fn resolved(
+    rule: &Rule,
+    group: u32,
+    state: &State,
+    by: Option<(&Closed, Option<f64>)>,
+    words: &Words<'_>,
+) -> Option<Change> {
+    let (message, _) = state.fired.as_ref()?;
+    let bounds = by.map_or((state.start_us, state.end_us, state.revision), |(closed, _)| {
+        (closed.start_us, closed.end_us, closed.revision)
+    });
+    Some(change(rule, group, false, message, bounds, by.and_then(|(_, value)| value), words))
+}
+
+fn group_of(rule: &Rule, group: u32, words: &Words<'_>) -> super::groups::Group {
+    words.groups.of(rule.window, group, words.dictionary)
+}
+
+fn change(
+    rule: &Rule,
+    group: u32,
+    fires: bool,
+    message: &str,
+    (start_us, end_us, revision): (i64, i64, u32),
+    value: Option<f64>,
+    words: &Words<'_>,
+) -> Change {
+    let alert = &rule.alert;
+    let state = if fires { "firing" } else { "resolved" };
+    let group = group_of(rule, group, words);
+    let json = serde_json::json!({
+        "name": alert.name,
+        "state": state,
+        "level": alert.level,
+        "message": message,
+        "window": alert.window,
+        "group": group_map(&group),
+        "revision": revision,
+        "field": alert.field,
+        "statistic": text::statistic(alert.statistic),
+        "value": value,
+        "threshold": alert.above.or(alert.below),
+        "window_start": seconds(start_us),
+        "window_end": seconds(end_us),
+        "time": format_rfc3339_us(words.now_us),
+    });
+    let line = text::line(alert, state, message, value, &text::values(&group));
+    Change { json: to_json(&json).into(), line, fires }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::fill;
-
-    #[test]
-    fn templates() {
-        assert_eq!(fill("high: {value:.1}!", 81.26), "high: 81.3!");
-        assert_eq!(fill("{value} {value:.0}", 2.5), "2.5 2");
-        assert_eq!(fill("{value:x} {valu", 1.0), "{value:x} {valu");
-        assert_eq!(fill("{value", 1.0), "{value");
-    }
-}
+mod tests;

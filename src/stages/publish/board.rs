@@ -88,6 +88,7 @@ struct Inner {
     history: Vec<BTreeMap<Key, Arc<str>>>,
     history_bytes: usize,
     alerts: VecDeque<Arc<str>>,
+    firing: Vec<Arc<str>>,
     letters: VecDeque<Arc<DeadLetter>>,
     late: VecDeque<Arc<Late>>,
     rates: Rates,
@@ -180,6 +181,16 @@ impl Board {
     /// The newest `limit` alerts, oldest first.
     pub fn alerts(&self, limit: usize) -> Vec<Arc<str>> {
         newest(&self.lock().alerts, limit)
+    }
+
+    /// Replaces the alerts that fire now (JSON).
+    pub fn set_firing(&self, firing: Vec<Arc<str>>) {
+        self.lock().firing = firing;
+    }
+
+    /// At most `limit` of the alerts that fire now.
+    pub fn firing(&self, limit: usize) -> Vec<Arc<str>> {
+        self.lock().firing.iter().take(limit).cloned().collect()
     }
 
     /// Keeps a dead letter.

@@ -33,6 +33,11 @@ impl Groups {
         Self { distinct: plan.distinct.clone(), windows: names.zip(windows.iter().map(labels)).collect() }
     }
 
+    /// The table of names behind a window's groups.
+    pub fn names(&self, window: usize) -> GroupNames {
+        self.windows.get(window).map_or(GroupNames::None, |&(names, _)| names)
+    }
+
     /// The group behind a number.
     pub fn of(&self, window: usize, group: u32, dictionary: &Dictionary) -> Group {
         let Some((names, labels)) = self.windows.get(window) else {

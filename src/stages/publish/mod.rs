@@ -35,6 +35,7 @@ use crate::telemetry::counters::Telemetry;
 use crate::telemetry::latency::{self, Recent};
 use crate::windowing::Closed;
 use crate::windowing::merge::Merger;
+use alerts::{Alerts, Words};
 use backlog::Backlog;
 use board::{Board, Late, Rates};
 use groups::Groups;
@@ -109,6 +110,11 @@ pub struct Publish {
     subscribers: Subscribers,
     merger: Merger,
     backlog: Backlog,
+    alerts: Alerts,
+    /// Lines about alerts in this second, those left out included.
+    lines_this_second: u64,
+    /// No result is ready that is not out.
+    all_out: bool,
     recent: Recent,
     live_interval_ns: u64,
     next_live_ns: u64,
@@ -134,7 +140,15 @@ impl Publish {
         newcomers: Vec<Rx<Subscribe>>,
         options: Options,
     ) -> Self {
+        let settings = SettingsReader::new(options.settings);
+        let mut alerts = Alerts::default();
+        let (windows, groups, dictionary) = (&options.windows, &options.groups, &options.dictionary);
+        // Nothing fires yet that could be resolved.
+        drop(alerts.replace(&settings.value().alerts, &Words { windows, groups, dictionary, now_us: 0 }));
         Self {
+            alerts,
+            lines_this_second: 0,
+            all_out: true,
             sweep: Sweep::new(shards.len(), options.parsers),
             backlog: Backlog::new(options.windows.len(), options.board.results_per_window()),
             shards,
@@ -143,7 +157,7 @@ impl Publish {
             windows: options.windows,
             groups: options.groups,
             most_top: options.most_top,
-            settings: SettingsReader::new(options.settings),
+            settings,
             dictionary: options.dictionary,
             board: options.board,
             subscribers: Subscribers::new(Arc::clone(&options.telemetry.publish)),
@@ -277,6 +291,7 @@ impl Publish {
         self.sweep.allow();
         // However many more are to come, history is no older than this.
         self.settle();
+        self.alerts_second(now);
         let sample = Sample {
             mono_ns: now.mono_ns,
             received: self.telemetry.events().received,
@@ -325,6 +340,7 @@ impl Publish {
         // Results that wait refer to names as well.
         self.settle();
         self.merger.mark(&mut in_use);
+        self.alerts.groups().for_each(|(window, group)| in_use.group(self.groups.names(window), group));
         for shard in &mut self.shards {
             shard.top.shrink(self.most_top);
             shard.top.ids().for_each(|id| in_use.sources.insert(id));
@@ -341,7 +357,7 @@ impl Stage for Publish {
     fn poll(&mut self, now: Now) -> Progress {
         // Looked at before the rings are emptied, so that nothing can slip in between.
         let ended = self.shards.iter().all(|s| s.reports.ended()) && self.letters.iter().all(Rx::ended);
-        self.settings.refresh();
+        self.refresh_settings(now);
         let mut worked = self.take_reports() | self.take_letters() | self.take_late() | self.take_newcomers();
         worked |= self.publish_due(now, ended);
         self.sweep_names();

@@ -3,13 +3,29 @@
 
 use std::sync::Arc;
 
+use super::alerts::{Change, Words};
 use super::backlog::Waiting;
 use super::board::Kept;
-use super::{Publish, RESULTS_PER_TURN, alerts, encode};
+use super::{Publish, RESULTS_PER_TURN, encode};
 use crate::message::FrameKind;
 use crate::runtime::clock::Now;
 use crate::windowing::Closed;
 use crate::windowing::merge::Complete;
+
+/// Lines about alerts that the log takes in a second; the rest is a number.
+const LINES_PER_SECOND: u64 = 10;
+
+/// What names and numbers mean; a macro, for the rest of the stage stays free to change.
+macro_rules! words {
+    ($publish:expr, $now:expr) => {
+        Words {
+            windows: &$publish.windows,
+            groups: &$publish.groups,
+            dictionary: &$publish.dictionary,
+            now_us: $now.wall_us,
+        }
+    };
+}
 
 impl Publish {
     /// Publishes what is complete; with `all`, also what is still open, as not final. Not all of
@@ -18,10 +34,12 @@ impl Publish {
         for published in 0..RESULTS_PER_TURN {
             let Some(complete) = self.merger.next(all) else {
                 self.settle();
+                self.all_out = true;
                 return published > 0;
             };
             self.publish_result(complete, now);
         }
+        self.all_out = false;
         true
     }
 
@@ -31,9 +49,13 @@ impl Publish {
         let counters = &self.telemetry.publish;
         counters.results.add(1);
         counters.revisions.add(u64::from(closed.revision > 0));
-        let alerts = if complete.is_final { self.alerts(closed, now) } else { Vec::new() };
+        let changes = if complete.is_final && self.alerts.watch(closed.window) {
+            self.alerts.judge(closed, &words!(self, now))
+        } else {
+            Vec::new()
+        };
         let unnamed = closed.window == 0 && complete.is_final && closed.revision == 0;
-        if alerts.is_empty() && self.backlog.takes(&complete) && !self.subscribers.has_room() {
+        if changes.is_empty() && self.backlog.takes(&complete) && !self.subscribers.has_room() {
             let unnamed_id = unnamed.then(|| self.subscribers.pass_over(now.mono_ns));
             let id = self.subscribers.pass_over(now.mono_ns);
             if let Some(gone) = self.backlog.push(Waiting { unnamed_id, id, complete }) {
@@ -47,21 +69,50 @@ impl Publish {
             self.subscribers.send("", &json, FrameKind::Lasting, now.mono_ns);
         }
         self.subscribers.send("window", &json, FrameKind::Lasting, now.mono_ns);
-        for alert in alerts {
-            self.telemetry.publish.alerts.add(1);
-            self.subscribers.send("alert", &alert, FrameKind::Lasting, now.mono_ns);
-            self.board.alert(alert);
-        }
+        self.announce(changes, now);
     }
 
-    fn alerts(&self, closed: &Closed, now: Now) -> Vec<Arc<str>> {
-        let rules = &self.settings.value().alerts;
-        match self.windows.get(closed.window) {
-            Some(window) if rules.iter().any(|rule| rule.window == window.name) => {
-                let group = self.groups.of(closed.window, closed.group, &self.dictionary);
-                alerts::evaluate(rules, window, closed, &group, &self.dictionary, now.wall_us)
+    /// Tells what has changed with alerts: after the results that are behind it.
+    pub(super) fn announce(&mut self, changes: Vec<Change>, now: Now) {
+        if changes.is_empty() {
+            return;
+        }
+        self.settle();
+        let counters = Arc::clone(&self.telemetry.publish);
+        for change in changes {
+            if change.fires { &counters.alerts } else { &counters.alerts_resolved }.add(1);
+            self.subscribers.send("alert", &change.json, FrameKind::Lasting, now.mono_ns);
+            self.board.alert(change.json);
+            if self.lines_this_second < LINES_PER_SECOND {
+                eprintln!("flumen: {}", change.line);
             }
-            _ => Vec::new(),
+            self.lines_this_second += 1;
+        }
+        let firing = self.alerts.firing();
+        counters.alerts_firing.set(firing.len() as u64);
+        self.board.set_firing(firing);
+    }
+
+    /// A second has passed: alerts whose next result is missing, and lines that were left out.
+    pub(super) fn alerts_second(&mut self, now: Now) {
+        if self.all_out {
+            let watermark_us = self.merger.watermark_us();
+            let changes = self.alerts.expire(watermark_us, &words!(self, now));
+            self.announce(changes, now);
+        }
+        self.telemetry.publish.alerts_untracked.set(self.alerts.untracked);
+        let left_out = self.lines_this_second.saturating_sub(LINES_PER_SECOND);
+        if left_out > 0 {
+            eprintln!("flumen: {left_out} more alerts fired or were resolved in the last second");
+        }
+        self.lines_this_second = 0;
+    }
+
+    /// Takes over what has been replaced while running.
+    pub(super) fn refresh_settings(&mut self, now: Now) {
+        if self.settings.refresh() {
+            let changes = self.alerts.replace(&self.settings.value().alerts, &words!(self, now));
+            self.announce(changes, now);
         }
     }
 

@@ -1,0 +1,162 @@
+use super::*;
+use crate::aggregate::Aggregate;
+use crate::config::Statistic;
+use crate::event::Member;
+use crate::plan::windows::WindowPlan;
+use crate::windowing::Trigger;
+use std::time::Duration;
+
+const S: i64 = 1_000_000;
+
+pub(super) fn alert() -> Alert {
+    Alert {
+        name: "hot".to_owned(),
+        window: "w".to_owned(),
+        field: "value".to_owned(),
+        statistic: Statistic::Max,
+        above: Some(80.0),
+        below: None,
+        hold: Duration::ZERO,
+        level: "warning".to_owned(),
+        message: "{group}: {value:.0}".to_owned(),
+    }
+}
+
+/// Alerts on a window by source of ten seconds.
+struct World {
+    alerts: Alerts,
+    windows: Vec<Window>,
+    groups: Groups,
+    dictionary: Dictionary,
+}
+
+impl World {
+    fn new(rules: &[Alert]) -> Self {
+        let mut window = Window::new("w", WindowKind::Tumbling { size: Duration::from_secs(10) });
+        window.group_by = vec![Member::Source];
+        let windows = vec![window];
+        let plan = WindowPlan::new(&windows);
+        let groups = Groups::new(&windows, &plan);
+        let dictionary = Dictionary::new(0);
+        dictionary.fields.pin("value");
+        for source in ["a", "b"] {
+            dictionary.sources.pin(source);
+        }
+        let mut world = Self { alerts: Alerts::default(), windows, groups, dictionary };
+        assert_eq!(world.tell(|alerts, words| alerts.replace(rules, words)), [""; 0]);
+        world
+    }
+
+    /// Changes as "state message value".
+    fn tell(&mut self, what: impl FnOnce(&mut Alerts, &Words<'_>) -> Vec<Change>) -> Vec<String> {
+        let (windows, groups, dictionary) = (&self.windows, &self.groups, &self.dictionary);
+        let words = Words { windows, groups, dictionary, now_us: 0 };
+        let text = |change: Change| {
+            let json: serde_json::Value = serde_json::from_str(&change.json).unwrap();
+            assert_eq!(change.fires, json["state"] == "firing");
+            format!(
+                "{} {} {}",
+                json["state"].as_str().unwrap(),
+                json["message"].as_str().unwrap(),
+                json["value"]
+            )
+        };
+        what(&mut self.alerts, &words).into_iter().map(text).collect()
+    }
+
+    /// A final result of a group's window that ends at `end_s`.
+    fn result(&mut self, group: u32, end_s: i64, value: f64) -> Vec<String> {
+        self.revision(group, end_s, value, 0)
+    }
+
+    fn revision(&mut self, group: u32, end_s: i64, value: f64, revision: u32) -> Vec<String> {
+        let mut aggregate = Aggregate::default();
+        aggregate.begin_event(group, 0);
+        aggregate.record_field(0, value);
+        let closed = Closed {
+            window: 0,
+            group,
+            start_us: (end_s - 10) * S,
+            end_us: end_s * S,
+            trigger: Trigger::Due,
+            partial: false,
+            revision,
+            replaces: Vec::new(),
+            aggregate,
+        };
+        self.tell(|alerts, words| alerts.judge(&closed, words))
+    }
+}
+
+#[test]
+fn only_changes_are_told() {
+    let mut world = World::new(&[alert()]);
+    assert_eq!(world.result(0, 10, 70.0), [""; 0]);
+    assert_eq!(world.result(0, 20, 80.0), [""; 0], "not above");
+    assert_eq!(world.result(0, 30, 90.0), ["firing a: 90 90.0"]);
+    assert_eq!(world.result(1, 30, 91.0), ["firing b: 91 91.0"], "each group by itself");
+    assert_eq!(world.result(0, 40, 95.0), [""; 0], "still");
+    assert_eq!(world.alerts.firing().len(), 2);
+    assert_eq!(world.result(0, 50, 60.0), ["resolved a: 90 60.0"]);
+    assert_eq!(world.alerts.firing().len(), 1);
+    assert_eq!(world.result(0, 60, 90.0), ["firing a: 90 90.0"], "again");
+}
+
+#[test]
+fn below_and_for() {
+    let hold = Duration::from_secs(20);
+    let mut world = World::new(&[Alert { above: None, below: Some(5.0), hold, ..alert() }]);
+    assert_eq!(world.result(0, 10, 4.0), [""; 0]);
+    assert_eq!(world.result(0, 20, 4.0), [""; 0]);
+    assert_eq!(world.result(0, 30, 3.0), ["firing a: 3 3.0"], "for 20 s");
+    assert_eq!(world.result(0, 40, 6.0), ["resolved a: 3 6.0"]);
+    assert_eq!(world.result(0, 50, 4.0), [""; 0]);
+    assert_eq!(world.result(0, 60, 9.0), [""; 0], "it never fired");
+    assert_eq!(world.result(0, 70, 4.0), [""; 0], "from the beginning");
+    assert_eq!(world.result(0, 80, 4.0), [""; 0]);
+}
+
+#[test]
+fn silence_resolves() {
+    let hold = Duration::from_secs(10);
+    let mut world = World::new(&[alert(), Alert { hold, name: "long".to_owned(), ..alert() }]);
+    assert_eq!(world.result(0, 10, 90.0), ["firing a: 90 90.0"]);
+    let expire = |world: &mut World, at: i64| world.tell(|alerts, words| alerts.expire(at * S, words));
+    assert_eq!(expire(&mut world, 19), [""; 0], "the next window has not closed");
+    assert_eq!(expire(&mut world, 20), ["resolved a: 90 null"], "it closed without this group");
+    // What held and had not fired begins anew as well.
+    assert_eq!(world.result(0, 30, 90.0), ["firing a: 90 90.0"]);
+    assert_eq!(world.alerts.states.len(), 2);
+}
+
+#[test]
+fn revisions_of_the_newest_result_count_and_older_ones_do_not() {
+    let mut world = World::new(&[alert()]);
+    assert_eq!(world.result(0, 10, 70.0), [""; 0]);
+    assert_eq!(world.revision(0, 10, 85.0, 1), ["firing a: 85 85.0"]);
+    assert_eq!(world.revision(0, 10, 86.0, 2), [""; 0]);
+    assert_eq!(world.result(0, 20, 70.0), ["resolved a: 85 70.0"]);
+    assert_eq!(world.revision(0, 10, 99.0, 3), [""; 0]);
+}
+
+#[test]
+fn a_reload_keeps_what_fires_by_the_same_rule_and_resolves_the_rest() {
+    let second = Alert { name: "second".to_owned(), above: Some(50.0), ..alert() };
+    let mut world = World::new(&[alert(), second.clone()]);
+    assert_eq!(world.result(0, 10, 90.0).len(), 2);
+    assert_eq!(world.tell(|alerts, words| alerts.replace(&[second], words)), ["resolved a: 90 null"]);
+    assert_eq!(world.result(0, 20, 90.0), [""; 0]);
+    assert_eq!(world.result(0, 30, 40.0), ["resolved a: 90 40.0"]);
+}
+
+#[test]
+fn states_are_bounded() {
+    let mut world = World::new(&[alert()]);
+    for group in 0..MOST_STATES as u32 + 5 {
+        world.result(group, 10, 90.0);
+    }
+    assert_eq!((world.alerts.firing().len(), world.alerts.untracked), (MOST_STATES, 5));
+    assert_eq!(world.alerts.groups().count(), MOST_STATES);
+    world.result(3, 20, 1.0);
+    assert_eq!(world.result(1_000_000, 20, 90.0).len(), 1, "there is room again");
+}
