@@ -6,7 +6,6 @@ mod support;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use flumen::client::{Client, Url};
@@ -149,15 +148,15 @@ fn keys(mode: &mut Mode, rounds: usize) {
     }
 }
 
-/// Open-loop latency at 100,000 events/s while 100,000 groups, or 100, fill and close every 5 s: a
-/// batch a millisecond, and each of 100 connections with an event of its own every millisecond.
+/// Open-loop latency at 100,000 events/s of 100,000 sources, or of 100, under a window by source that
+/// closes every 5 s: a batch a millisecond, and each of 100 connections with an event of its own
+/// every millisecond.
 fn closing(mode: &mut Mode, rounds: usize) {
-    let (rate, seconds, events) = if mode.smoke { ("1000", "2", 1_000) } else { ("100000", "11", 100_000) };
-    let blocks = [Block::keyed(100, events), Block::keyed(events, events)];
+    let (rate, seconds, many) = if mode.smoke { ("1000", "2", "1000") } else { ("100000", "16", "100000") };
     for (name, batch_ms) in [("a batch a ms", "100"), ("an event a write", "1")] {
         let mut tails = [Vec::new(), Vec::new()];
         for _ in 0..rounds {
-            let [few, many] = blocks.each_ref().map(|block| tail(block, rate, seconds, batch_ms));
+            let [few, many] = ["100", many].map(|sources| tail(sources, rate, seconds, batch_ms));
             // A round counts only as a pair.
             if let (Some(few), Some(many)) = (few, many) {
                 tails[0].push(few);
@@ -170,34 +169,19 @@ fn closing(mode: &mut Mode, rounds: usize) {
         }
         let added: Vec<f64> = tails[1].iter().zip(&tails[0]).map(|(many, few)| many - few).collect();
         mode.row(&format!("{name}: p99.9 while 100 groups close"), &tails[0], "ms", None);
-        mode.row(&format!("{name}: p99.9 while {events} groups close"), &tails[1], "ms", None);
+        mode.row(&format!("{name}: p99.9 while {many} groups close"), &tails[1], "ms", None);
         mode.row(&format!("{name}: added p99.9"), &added, "ms", None);
     }
 }
 
-/// The p99.9 of 100 clients while `block` is sent every 5 s as well; nothing if the load could not
-/// be offered.
-fn tail(block: &Block, rate: &str, seconds: &str, batch_ms: &str) -> Option<f64> {
+/// The p99.9 of 100 clients; nothing if the load could not be offered.
+fn tail(sources: &str, rate: &str, seconds: &str, batch_ms: &str) -> Option<f64> {
     let daemon = Daemon::with(&GROUPED.replace("SIZE", "5s"));
-    let over = AtomicBool::new(false);
-    let output = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                feed(&daemon.url(), block, 1);
-                for _ in 0..50 {
-                    if !over.load(Ordering::Relaxed) {
-                        std::thread::sleep(Duration::from_millis(100));
-                    }
-                }
-            }
-        });
-        let output = Command::new(env!("CARGO_BIN_EXE_flumen"))
-            .args(["load", "--json", "--url", &daemon.url(), "--clients", "100", "--batch-ms", batch_ms])
-            .args(["--rate", rate, "--duration", seconds])
-            .output();
-        over.store(true, Ordering::Relaxed);
-        output.expect("the load test runs")
-    });
+    let output = Command::new(env!("CARGO_BIN_EXE_flumen"))
+        .args(["load", "--json", "--url", &daemon.url(), "--clients", "100", "--batch-ms", batch_ms])
+        .args(["--rate", rate, "--duration", seconds, "--sources", sources])
+        .output()
+        .expect("the load test runs");
     let steps: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     (steps[0]["valid"] == true).then(|| steps[0]["latency_ms"]["p99.9"].as_f64()).flatten()
 }

@@ -58,6 +58,9 @@ pub struct LoadArgs {
     /// Send each event in a write of its own, not all that are due in one
     #[arg(long)]
     pub write_each: bool,
+    /// Sources that the events come from, in turn; 0: one a client
+    #[arg(long, default_value_t = 0)]
+    pub sources: u32,
     /// Print JSON (an array of steps)
     #[arg(long)]
     pub json: bool,
@@ -163,6 +166,7 @@ struct Step {
     tick_ns: u64,
     per_tick: f64,
     write_each: bool,
+    sources: u64,
     sent: u64,
     connection_errors: u64,
     payload: Vec<u8>,
@@ -186,6 +190,7 @@ fn step(
         tick_ns,
         per_tick: rate / f64::from(clients) * args.batch_ms / 1e3,
         write_each: args.write_each,
+        sources: args.sources.into(),
         sent: 0,
         connection_errors: 0,
         payload: Vec::new(),
@@ -264,7 +269,8 @@ impl Step {
                 let first = client.frames + 1;
                 while peer.scheduled < due {
                     peer.scheduled += 1;
-                    event(at, peer.scheduled, &mut self.payload);
+                    let source = source(at as u64, clients as u64, peer.scheduled, self.sources);
+                    event(at, source, peer.scheduled, &mut self.payload);
                     client.queue(&self.payload);
                     // What a full socket leaves behind goes with the next write.
                     failed |= self.write_each && client.flush().is_err();
@@ -342,6 +348,12 @@ fn due(ticks: u64, per_tick: f64, phase: f64) -> u64 {
     (ticks as f64 * per_tick + phase) as u64
 }
 
+/// The source of a client's `n`th event, from 1, when `clients` take turns over `sources`; 0: the
+/// client is one.
+fn source(client: u64, clients: u64, n: u64, sources: u64) -> u64 {
+    ((n - 1) * clients + client).checked_rem(sources).unwrap_or(client)
+}
+
 /// Records the latency of every frame up to `seq`.
 fn acknowledge(waiting: &mut VecDeque<Batch>, latencies: &mut Histogram<u64>, seq: u64, now_ns: u64) {
     while let Some(batch) = waiting.front_mut() {
@@ -359,7 +371,7 @@ fn acknowledge(waiting: &mut VecDeque<Batch>, latencies: &mut Histogram<u64>, se
 }
 
 /// The prototype's load-test event.
-fn event(client: usize, n: u64, out: &mut Vec<u8>) {
+fn event(client: usize, source: u64, n: u64, out: &mut Vec<u8>) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let (seconds, micros) = (now.as_secs(), now.subsec_micros());
     let value = 50 + 10 * (client % 10);
@@ -367,7 +379,7 @@ fn event(client: usize, n: u64, out: &mut Vec<u8>) {
     // Writing into a vector cannot fail.
     let written = write!(
         out,
-        r#"{{"id":"{n}","source":"load_test_{client}","type":"sensor_data","timestamp":{seconds}.{micros:06},"data":{{"value":{value}}}}}"#
+        r#"{{"id":"{n}","source":"load_test_{source}","type":"sensor_data","timestamp":{seconds}.{micros:06},"data":{{"value":{value}}}}}"#
     );
     debug_assert!(written.is_ok());
 }

@@ -28,6 +28,14 @@ fn clients_with_less_than_an_event_a_tick_take_turns() {
     assert!((0..100).all(|at| whole(7, at) == 21));
 }
 
+#[test]
+fn sources_come_in_turn_over_all_clients() {
+    let of = |client, n| source(client, 3, n, 5);
+    let first_ten: Vec<_> = (1..=4).flat_map(|n| (0..3).map(move |client| of(client, n))).take(10).collect();
+    assert_eq!(first_ten, [0, 1, 2, 3, 4, 0, 1, 2, 3, 4]);
+    assert_eq!((source(7, 9, 1, 0), source(7, 9, 100, 0)), (7, 7), "a client is a source");
+}
+
 /// A short step of two clients, 2.5 events a tick each; its report and what it printed.
 fn step_against_a_server(write_each: bool) -> (Report, Vec<u8>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -58,6 +66,7 @@ fn step_against_a_server(write_each: bool) -> (Report, Vec<u8>) {
         suite: false,
         batch_ms: 10.0,
         write_each,
+        sources: 0,
         json: true,
         hgrm: None,
     };

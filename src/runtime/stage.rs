@@ -31,6 +31,11 @@ pub trait Stage: Send {
     /// Does a bounded amount of work.
     fn poll(&mut self, now: Now) -> Progress;
 
+    /// Whether others that wait for the core go first between two turns of work: for what may wait.
+    fn gives_way(&self) -> bool {
+        false
+    }
+
     /// Sleeps; the ingest stage overrides this to sleep in its `mio::Poll`.
     fn wait(&mut self, bell: &Bell, timeout: Option<Duration>) {
         bell.sleep(timeout);
@@ -47,6 +52,7 @@ pub fn run(stage: &mut dyn Stage, bell: &Bell, clock: Clock, meter: &ThreadMeter
         now = clock.now();
         meter.turn(now.mono_ns.saturating_sub(turn_start_ns), progress == Progress::Worked);
         match progress {
+            Progress::Worked if stage.gives_way() => std::thread::yield_now(),
             Progress::Worked => {}
             Progress::Done => return,
             Progress::Idle { .. } if spin => {

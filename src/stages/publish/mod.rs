@@ -354,6 +354,12 @@ impl Publish {
 }
 
 impl Stage for Publish {
+    /// With fewer cores than threads a window of a hundred thousand groups, which takes it a good
+    /// part of a second, would otherwise cost events their turn for as long as a time slice.
+    fn gives_way(&self) -> bool {
+        true
+    }
+
     fn poll(&mut self, now: Now) -> Progress {
         // Looked at before the rings are emptied, so that nothing can slip in between.
         let ended = self.shards.iter().all(|s| s.reports.ended()) && self.letters.iter().all(Rx::ended);
