@@ -178,37 +178,40 @@ impl Scan<'_, '_> {
                 once(&mut saw_id)?;
                 let end;
                 (id, end) = self.id(value)?;
-                (value, end, Role::Id)
+                (value, end, Some(Role::Id))
             } else if let Some(value) = self.own(at, b"\"source\"") {
                 let (span, end) = self.text(value, MAX_SOURCE)?;
-                source.replace(span).is_none().then_some((value, end, Role::Source))?
+                source.replace(span).is_none().then_some((value, end, Some(Role::Source)))?
             } else if let Some(value) = self.own(at, b"\"type\"") {
                 let (span, end) = self.text(value, MAX_KIND)?;
-                kind.replace(span).is_none().then_some((value, end, Role::Kind))?
+                kind.replace(span).is_none().then_some((value, end, Some(Role::Kind)))?
             } else if let Some(value) = self.own(at, b"\"timestamp\"") {
                 once(&mut saw_time)?;
                 let end;
                 (time, end) = self.timestamp(value)?;
-                (value, end, Role::Timestamp)
+                (value, end, Some(Role::Timestamp))
             } else if let Some(value) = self.own(at, b"\"data\"") {
                 once(&mut saw_data)?;
                 if byte(self.bytes, value) != b'{' {
                     return None;
                 }
-                (value, self.members(value, Inside::section(Section::Data, 0))?, Role::Members)
+                (value, self.members(value, Inside::section(Section::Data, 0))?, None)
             } else if let Some(value) = self.own(at, b"\"metadata\"") {
                 once(&mut saw_metadata)?;
                 if byte(self.bytes, value) == b'{' {
                     let inside = Inside::section(Section::Metadata, "metadata.".len());
-                    (value, self.members(value, inside)?, Role::Members)
+                    (value, self.members(value, inside)?, None)
                 } else {
-                    (value, self.skip(value, 2)?, Role::Passed { level: 2, object: false })
+                    (value, self.skip(value, 2)?, Some(Role::Passed { level: 2, object: false }))
                 }
             } else {
                 let (_, _, value) = self.key(at)?;
-                (value, self.skip(value, 2)?, Role::Passed { level: 2, object: true })
+                (value, self.skip(value, 2)?, Some(Role::Passed { level: 2, object: true }))
             };
-            self.notes.value(start, end, role);
+            // Members of these two are noted one by one.
+            if let Some(role) = role {
+                self.notes.value(start, end, role);
+            }
             at = end;
             match self.more(at, b'}')? {
                 Ok(next) => at = next,

@@ -67,11 +67,13 @@ pub struct Scratch {
 
 impl Scratch {
     /// `source`.
+    #[inline]
     pub fn source(&self) -> &str {
         self.get(self.source)
     }
 
     /// `type`.
+    #[inline]
     pub fn kind(&self) -> &str {
         self.get(self.kind)
     }
@@ -131,6 +133,7 @@ impl Scratch {
         }
     }
 
+    #[inline]
     fn get(&self, span: Span) -> &str {
         // Spans are made on character boundaries only.
         match span.in_whole() {

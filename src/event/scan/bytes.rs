@@ -33,8 +33,10 @@ pub(super) fn sixteen(bytes: &[u8], at: usize) -> u128 {
     }
 }
 
-/// The same, where there are fewer.
-#[inline]
+/// The same, where there are fewer. Apart, or every look at sixteen bytes would carry the sums of this
+/// one along.
+#[cold]
+#[inline(never)]
 fn last_ones(bytes: &[u8], at: usize) -> u128 {
     let left = bytes.len().saturating_sub(at);
     match bytes.last_chunk() {

@@ -65,7 +65,7 @@ impl Scan<'_, '_> {
                 self.members(value, inside)?
             } else {
                 let kept = self.scratch.kept();
-                let end = self.member(value, |_| name, inside.section, inside.level)?;
+                let end = self.member(value, name, inside.section, inside.level, !has_parts)?;
                 if self.scratch.kept() > kept {
                     self.scratch.seen.push((head, name));
                 } else if !passes {
@@ -83,14 +83,15 @@ impl Scan<'_, '_> {
     }
 
     /// The value of a member that has no members itself, or none that have names; what follows it.
-    /// The name is asked for if the value is kept.
+    /// It is not for an object unless `object` says so.
     #[inline(always)]
     pub(super) fn member(
         &mut self,
         value: usize,
-        name: impl FnOnce(&mut Self) -> Span,
+        name: Span,
         section: Section,
         level: usize,
+        object: bool,
     ) -> Option<usize> {
         match byte(self.bytes, value) {
             b'"' => {
@@ -98,7 +99,7 @@ impl Scan<'_, '_> {
                 // A longer one is no dimension.
                 if end - value - 1 <= MAX_NAME {
                     if self.strings {
-                        let (name, text) = (name(self), self.span(value + 1, end));
+                        let text = self.span(value + 1, end);
                         self.scratch.put_dim(name, text, section, self.limits)?;
                     } else {
                         self.scratch.pass_dim(self.limits)?;
@@ -119,16 +120,16 @@ impl Scan<'_, '_> {
                 self.field(name, 0.0, section)?;
                 self.literal(value, b"false")
             }
+            b'{' if !object => None,
             _ => self.skip(value, level + 1),
         }
     }
 
     #[inline(always)]
-    fn field(&mut self, name: impl FnOnce(&mut Self) -> Span, value: f64, section: Section) -> Option<()> {
+    fn field(&mut self, name: Span, value: f64, section: Section) -> Option<()> {
         if section == Section::Metadata {
             return Some(()); // Only `data` has numbers.
         }
-        let name = name(self);
         self.scratch.put_field(name, value, self.limits)
     }
 

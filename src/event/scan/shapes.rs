@@ -35,9 +35,9 @@ const PATIENCE: u32 = 4_096;
 /// No step.
 const NONE: u32 = u32::MAX;
 
-/// What a value is to its event; names are spans in notes, and something else in steps.
+/// What a value is to its event.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Role<N> {
+pub(super) enum Role {
     Id,
     Source,
     Kind,
@@ -53,27 +53,16 @@ pub(super) enum Role<N> {
     Member {
         section: Section,
         level: usize,
-        name: N,
+        name: Span,
         object: bool,
     },
-    /// The members themselves, each of which is noted.
-    Members,
-}
-
-/// The name of the member that a step leads to.
-#[derive(Clone, Copy, Debug)]
-enum Name {
-    /// It stands in the step; where, counted back from the value.
-    Before(usize, usize),
-    /// It was built; where among the bytes of all steps. Empty: nobody asks for it.
-    Built(usize, usize),
 }
 
 /// What the scanner notes of an event, to learn its shape.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     /// Values, from where to where.
-    values: Vec<(usize, usize, Role<Span>)>,
+    values: Vec<(usize, usize, Role)>,
     /// Names of the section that were not kept, and what they begin with: of objects, nulls and such.
     pub(super) names: Vec<(u64, Span)>,
     /// There is no shape to learn from this event.
@@ -93,10 +82,7 @@ impl Notes {
     }
 
     #[inline]
-    pub(super) fn value(&mut self, start: usize, end: usize, role: Role<Span>) {
-        if matches!(role, Role::Members) {
-            return;
-        }
+    pub(super) fn value(&mut self, start: usize, end: usize, role: Role) {
         if self.values.len() == NOTES {
             return self.give_up();
         }
@@ -114,6 +100,35 @@ impl Notes {
     }
 }
 
+/// What stands behind the bytes of a step.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    is: Is,
+    level: usize,
+    /// Whether the value may be an object.
+    object: bool,
+    /// Whether the name was built.
+    built: bool,
+    /// The name: where among the bytes of all steps if it was built, else where in front of the value.
+    name: (usize, usize),
+}
+
+/// As [`Role`], in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Is {
+    Id,
+    Source,
+    Kind,
+    Timestamp,
+    Passed,
+    Data,
+    Metadata,
+    /// Nothing, the event is over.
+    End,
+    /// The same, and there was a line feed in it.
+    EndOverLines,
+}
+
 /// Bytes, and the value behind them.
 #[derive(Debug)]
 struct Step {
@@ -125,20 +140,18 @@ struct Step {
     len: usize,
     /// Where they lie among the bytes of all steps.
     at: usize,
-    /// `None`: no value, the event ends here.
-    role: Option<Role<Name>>,
-    /// Whether the value may be an object.
-    object: bool,
-    over_lines: bool,
+    target: Target,
     /// The first step behind the value.
     then: u32,
     /// The step to try if this one does not fit.
     or: u32,
 }
 
-/// The tree; its first step is the first to try.
+/// The tree.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
+    /// The first step to try.
+    first: u32,
     steps: Vec<Step>,
     bytes: String,
 }
@@ -149,21 +162,19 @@ impl Steps {
         self.steps.get(step as usize)
     }
 
-    /// Whether the bytes from `at` on are this step's, and its value may begin behind them.
+    /// Whether the bytes from `at` on are this step's.
     #[inline(always)]
     fn fits(&self, step: &Step, bytes: &[u8], at: usize) -> bool {
-        let same = (sixteen(bytes, at) ^ step.first) & step.mask == 0
+        (sixteen(bytes, at) ^ step.first) & step.mask == 0
             && match step.len {
                 0..=16 => true,
                 17..=32 => sixteen(bytes, at + step.len - 16) == step.last,
-                _ => bytes.get(at..at + step.len) == self.bytes.as_bytes().get(step.at..step.at + step.len),
-            };
-        if !same || step.role.is_none() {
-            return same;
-        }
-        // With white space or the beginning of an object here it is another step.
-        let value = byte(bytes, at + step.len);
-        value > b' ' && (value != b'{' || step.object)
+                _ => bytes.get(at..at + step.len) == Some(self.bytes_of(step).as_bytes()),
+            }
+    }
+
+    fn bytes_of(&self, step: &Step) -> &str {
+        self.bytes.get(step.at..step.at + step.len).unwrap_or("")
     }
 
     /// The step behind `before` (`None`: the first of all) that has these bytes; it is made if there
@@ -172,36 +183,37 @@ impl Steps {
         &mut self,
         before: Option<u32>,
         bytes: &str,
-        role: impl FnOnce(&mut String) -> Option<Role<Name>>,
+        target: impl FnOnce(&mut String) -> Target,
     ) -> Option<u32> {
-        let first = match before {
-            Some(before) => self.get(before)?.then,
-            None => 0,
-        };
-        let (mut last, mut n, mut next) = (None, 0, first);
+        let mut next = before.map_or(Some(self.first), |before| Some(self.get(before)?.then))?;
+        // Behind the steps that do not begin this one: where both fit, the longer one is meant.
+        let (mut last, mut n, mut or) = (None, 0, None);
         while let Some(step) = self.get(next) {
-            if self.bytes.get(step.at..step.at + step.len) == Some(bytes) {
+            let own = self.bytes_of(step);
+            if own == bytes {
                 return Some(next);
             }
-            (last, n, next) = (Some(next), n + 1, step.or);
+            if or.is_none() && bytes.starts_with(own) {
+                or = Some(next);
+            }
+            if or.is_none() {
+                last = Some(next);
+            }
+            (n, next) = (n + 1, step.or);
         }
         if self.steps.len() == STEPS || n == ALTERNATIVES || self.bytes.len() + bytes.len() + MAX_NAME > BYTES
         {
             return None;
         }
         let new = self.steps.len() as u32;
-        if let Some(last) = last {
-            self.steps.get_mut(last as usize)?.or = new;
-        } else if let Some(before) = before {
-            self.steps.get_mut(before as usize)?.then = new;
+        match (last, before) {
+            (Some(last), _) => self.steps.get_mut(last as usize)?.or = new,
+            (None, Some(before)) => self.steps.get_mut(before as usize)?.then = new,
+            (None, None) => self.first = new,
         }
         let at = self.bytes.len();
         self.bytes.push_str(bytes);
-        let role = role(&mut self.bytes);
-        let object = matches!(
-            role,
-            Some(Role::Id | Role::Passed { object: true, .. } | Role::Member { object: true, .. })
-        );
+        let target = target(&mut self.bytes);
         let mut first = [0; 16];
         let taken = bytes.len().min(first.len());
         first[..taken].copy_from_slice(&bytes.as_bytes()[..taken]);
@@ -211,11 +223,9 @@ impl Steps {
             last: bytes.as_bytes().last_chunk().map_or(0, |last| u128::from_le_bytes(*last)),
             len: bytes.len(),
             at,
-            role,
-            object,
-            over_lines: bytes.contains('\n'),
+            target,
             then: NONE,
-            or: NONE,
+            or: or.unwrap_or(NONE),
         });
         Some(new)
     }
@@ -246,32 +256,37 @@ impl Shapes {
 
     /// `None`: there is no room.
     fn add(&mut self, text: &str, from: usize, end: usize, scratch: &Scratch) -> Option<()> {
-        let (mut before, mut at) = (None, from);
+        let plain = Target { is: Is::End, level: 0, object: false, built: false, name: (0, 0) };
+        let (mut before, mut at, mut over_lines) = (None, from, false);
         for &(start, end, role) in &self.notes.values {
-            let named = |name: Span, bytes: &mut String| match name.in_whole() {
-                Some(name) => Name::Before(start - from - name.start, start - from - name.end),
-                None => {
-                    let at = bytes.len();
-                    bytes.push_str(scratch.built(name));
-                    Name::Built(at, bytes.len())
+            let bytes = text.get(at..start)?;
+            over_lines |= bytes.contains('\n');
+            let step = self.steps.step(before, bytes, |bytes| match role {
+                Role::Id => Target { is: Is::Id, level: 2, ..plain },
+                Role::Source => Target { is: Is::Source, ..plain },
+                Role::Kind => Target { is: Is::Kind, ..plain },
+                Role::Timestamp => Target { is: Is::Timestamp, ..plain },
+                Role::Passed { level, object } => Target { is: Is::Passed, level, object, ..plain },
+                Role::Member { section, level, name, object } => {
+                    let is = if section == Section::Data { Is::Data } else { Is::Metadata };
+                    let (built, name) = match name.in_whole() {
+                        Some(name) => (false, (start - from - name.start, start - from - name.end)),
+                        None => {
+                            let at = bytes.len();
+                            bytes.push_str(scratch.built(name));
+                            // A name that nobody asks for is empty.
+                            (bytes.len() > at, (at, bytes.len()))
+                        }
+                    };
+                    let name = if built || is == Is::Data { name } else { (0, 0) };
+                    Target { is, level, object, built, name }
                 }
-            };
-            let step = self.steps.step(before, text.get(at..start)?, |bytes| {
-                Some(match role {
-                    Role::Member { section, level, name, object } => {
-                        Role::Member { section, level, name: named(name, bytes), object }
-                    }
-                    Role::Id => Role::Id,
-                    Role::Source => Role::Source,
-                    Role::Kind => Role::Kind,
-                    Role::Timestamp => Role::Timestamp,
-                    Role::Passed { level, object } => Role::Passed { level, object },
-                    Role::Members => Role::Members,
-                })
             })?;
             (before, at) = (Some(step), end);
         }
-        self.steps.step(before, text.get(at..end)?, |_| None)?;
+        let bytes = text.get(at..end)?;
+        let is = if over_lines || bytes.contains('\n') { Is::EndOverLines } else { Is::End };
+        self.steps.step(before, bytes, |_| Target { is, ..plain })?;
         Some(())
     }
 }
@@ -280,36 +295,105 @@ impl Scan<'_, '_> {
     /// Reads the event if its shape is known; what follows it.
     pub(super) fn follow(&mut self, known: &Steps) -> Option<usize> {
         let (mut source, mut kind, mut id, mut time) = (Span::default(), Span::default(), None, None);
-        let (mut at, mut next) = (self.from, 0);
+        let (mut at, mut next) = (self.from, known.first);
         loop {
             let mut step = known.get(next)?;
             while !known.fits(step, self.bytes, at) {
                 step = known.get(step.or)?;
             }
             let value = at + step.len;
-            self.over_lines |= step.over_lines;
-            match step.role {
-                Some(Role::Member { section, level, name, .. }) => {
-                    let name = |scan: &mut Self| match name {
-                        Name::Before(start, end) => scan.span(value - start, value - end),
-                        Name::Built(start, end) => {
-                            scan.scratch.build(known.bytes.get(start..end).unwrap_or(""))
-                        }
-                    };
-                    at = self.member(value, name, section, level)?;
+            let target = &step.target;
+            match target.is {
+                Is::Data => {
+                    let name = self.name_of(target, value, known);
+                    at = self.member(value, name, Section::Data, target.level, target.object)?;
                 }
-                Some(Role::Id) => (id, at) = self.id(value)?,
-                Some(Role::Source) => (source, at) = self.text(value, MAX_SOURCE)?,
-                Some(Role::Kind) => (kind, at) = self.text(value, MAX_KIND)?,
-                Some(Role::Timestamp) => (time, at) = self.timestamp(value)?,
-                Some(Role::Passed { level, .. }) => at = self.skip(value, level)?,
-                Some(Role::Members) => return None,
-                None => {
+                Is::Metadata => {
+                    let name = self.name_of(target, value, known);
+                    at = self.member(value, name, Section::Metadata, target.level, target.object)?;
+                }
+                Is::Id => (id, at) = self.id(value)?,
+                Is::Source => (source, at) = self.text(value, MAX_SOURCE)?,
+                Is::Kind => (kind, at) = self.text(value, MAX_KIND)?,
+                Is::Timestamp => (time, at) = self.timestamp(value)?,
+                Is::Passed => {
+                    if byte(self.bytes, value) == b'{' && !target.object {
+                        return None;
+                    }
+                    at = self.skip(value, target.level)?;
+                }
+                Is::End | Is::EndOverLines => {
+                    self.over_lines |= target.is == Is::EndOverLines;
                     self.scratch.complete(self.text.get(self.from..value)?, source, kind, id, time);
                     return Some(value);
                 }
             }
             next = step.then;
         }
+    }
+
+    #[inline(always)]
+    fn name_of(&mut self, target: &Target, value: usize, known: &Steps) -> Span {
+        let (start, end) = target.name;
+        if target.built {
+            return self.scratch.build(known.bytes.get(start..end).unwrap_or(""));
+        }
+        self.span(value - start, value - end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scan;
+    use super::*;
+    use crate::event::{Limits, time::TimestampUnit};
+
+    /// Whether an event, which must be the scanner's, was read by its shape.
+    fn follows(shapes: &mut Shapes, event: &str) -> bool {
+        let limits = Limits {
+            nesting: 9,
+            fields_per_event: 99,
+            events_per_message: 1,
+            timestamp_unit: TimestampUnit::Auto,
+        };
+        shapes.notes.clear();
+        let scanned = scan(event, 0, &mut Scratch::default(), shapes, &limits, true);
+        assert_eq!(scanned.map(|scanned| scanned.end), Some(event.len()), "{event}");
+        shapes.notes.values.is_empty()
+    }
+
+    fn event(data: &str) -> String {
+        format!(r#"{{"source":"s","type":"t","data":{{{data}}}}}"#)
+    }
+
+    #[test]
+    fn shapes_that_begin_alike_are_told_apart() {
+        let mut shapes = Shapes::default();
+        let long = format!("\"{}\":1", "n".repeat(40));
+        let all =
+            [r#""a":1"#, r#""a": 1"#, r#""a":{"b":1}"#, r#""a":{"b":{"c":1}}"#, r#""a":1,"b":2"#, &long];
+        for data in all {
+            assert!(!follows(&mut shapes, &event(data)), "{data}");
+        }
+        for data in all {
+            assert!(follows(&mut shapes, &event(&data.replace('1', "[2,\"x\"]"))), "{data}");
+        }
+        assert!(!follows(&mut shapes, &event(&long.replacen("nn", "no", 1))));
+        // An object where there was none: its members count.
+        assert!(!follows(&mut shapes, &event(r#""a":{"d":1}"#)));
+    }
+
+    #[test]
+    fn a_full_tree_is_bounded_and_makes_room_in_the_end() {
+        let mut shapes = Shapes::default();
+        for n in 0..PATIENCE {
+            follows(&mut shapes, &event(&format!("\"a{}\":1,\"b{n}\":2", n % 10)));
+            assert!(shapes.steps.steps.len() <= STEPS && shapes.steps.bytes.len() <= BYTES);
+        }
+        for n in 0..PATIENCE {
+            follows(&mut shapes, &event(&format!("\"c{n}\":1")));
+        }
+        let mut new = (0..=PATIENCE).map(|_| follows(&mut shapes, &event("\"new\":1")));
+        assert!(new.any(|follows| follows));
     }
 }
