@@ -13,7 +13,7 @@
 use super::elements::{Elements, Piece};
 use super::json::{self, Parsed};
 use super::msgpack::{self, Cursor, quick};
-use super::scan::{self, Scanned};
+use super::scan::{self, Scanned, Shapes};
 use super::{Limits, Reject, Rejection, Scratch};
 
 /// One event of a message.
@@ -32,6 +32,7 @@ pub struct Outcome<'a> {
 pub struct Reader {
     limits: Limits,
     scratch: Scratch,
+    shapes: Shapes,
     scans: bool,
     strings: bool,
     left: u64,
@@ -50,7 +51,14 @@ enum Shape {
 impl Reader {
     /// A reader with these limits.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, scratch: Scratch::default(), scans: true, strings: true, left: 0 }
+        Self {
+            limits,
+            scratch: Scratch::default(),
+            shapes: Shapes::default(),
+            scans: true,
+            strings: true,
+            left: 0,
+        }
     }
 
     /// A reader that reads all JSON by serde_json and all MessagePack by the careful reader, the
@@ -181,7 +189,7 @@ impl Reader {
     }
 
     fn scan(&mut self, text: Option<&str>, from: usize) -> Option<Scanned> {
-        scan::scan(text?, from, &mut self.scratch, &self.limits, self.strings)
+        scan::scan(text?, from, &mut self.scratch, &mut self.shapes, &self.limits, self.strings)
     }
 
     fn parse(&mut self, piece: &[u8]) -> Parsed {
@@ -331,7 +339,7 @@ struct Maps<'b, 'r> {
 impl Maps<'_, '_> {
     /// Reads one map; says whether what follows can be told apart.
     fn read_one(&mut self, out: &mut Out<'_>) -> bool {
-        let Reader { scratch, limits, scans, strings, left } = &mut *self.reader;
+        let Reader { scratch, limits, scans, strings, left, .. } = &mut *self.reader;
         let start = self.cursor.position();
         if *scans && let Some(end) = quick::read(self.body, start, scratch, limits, *strings) {
             self.cursor.go_to(end);

@@ -8,20 +8,28 @@
 //! That is, of the strings in `data` and `metadata` if somebody asks for them; else they are checked
 //! and counted only, which saves a quarter of the work.
 //!
+//! Most events have the shape of others before them and are read by comparing (`shapes`), the
+//! others, and whatever compares badly, member by member.
+//!
 //! Names and strings are not copied one by one: the event's text is copied once, when it is
 //! whole, and spans point into it. Only names that are no piece of the text (`metadata.x`, and
 //! those of nested objects) are built.
 
 pub(super) mod bytes;
+mod members;
 mod number;
+mod shapes;
 
 #[cfg(test)]
 mod tests;
 
-use bytes::{byte, chunk, head, string_end};
+use bytes::{byte, chunk, string_end};
+use members::Inside;
+pub(super) use shapes::Shapes;
+use shapes::{Notes, Role};
 
-use super::scratch::{Section, Span, is_at_or_below};
-use super::{Limits, MAX_KIND, MAX_NAME, MAX_PARTS, MAX_SOURCE, Scratch, time};
+use super::scratch::{Section, Span};
+use super::{Limits, MAX_KIND, MAX_NAME, MAX_SOURCE, Scratch, time};
 
 /// Levels of nesting beyond which an event is unusual (the scanner calls itself once a level).
 const DEEPEST: usize = 16;
@@ -40,6 +48,7 @@ pub(super) fn scan(
     text: &str,
     from: usize,
     scratch: &mut Scratch,
+    shapes: &mut Shapes,
     limits: &Limits,
     strings: bool,
 ) -> Option<Scanned> {
@@ -47,9 +56,19 @@ pub(super) fn scan(
         return None;
     }
     scratch.clear();
-    let mut scan = Scan { text, bytes: text.as_bytes(), from, scratch, limits, strings, over_lines: false };
+    let notes = &mut shapes.notes;
+    let bytes = text.as_bytes();
+    let mut scan = Scan { text, bytes, from, scratch, notes, limits, strings, over_lines: false };
+    if let Some(end) = scan.follow(&shapes.steps) {
+        return Some(Scanned { end, over_lines: scan.over_lines });
+    }
+    scan.over_lines = false;
+    scan.scratch.clear();
+    scan.notes.clear();
     let end = scan.event()?;
-    Some(Scanned { end, over_lines: scan.over_lines })
+    let over_lines = scan.over_lines;
+    shapes.learn(text, from, end, scratch);
+    Some(Scanned { end, over_lines })
 }
 
 struct Scan<'t, 's> {
@@ -58,29 +77,10 @@ struct Scan<'t, 's> {
     /// Where the event begins; spans count from here.
     from: usize,
     scratch: &'s mut Scratch,
+    notes: &'s mut Notes,
     limits: &'t Limits,
     strings: bool,
     over_lines: bool,
-}
-
-/// What a value in `data` or `metadata` belongs to.
-#[derive(Clone, Copy)]
-struct Inside {
-    section: Section,
-    /// The flattened name of the object; `None`: the section itself, or nobody asks.
-    name: Option<Span>,
-    /// Its length, and that of the dot behind it, bytes.
-    name_len: usize,
-    /// Levels of nesting, the event's being 1.
-    level: usize,
-    /// Parts of the name.
-    parts: usize,
-}
-
-impl Inside {
-    fn section(section: Section, name_len: usize) -> Self {
-        Self { section, name: None, name_len, level: 2, parts: 0 }
-    }
 }
 
 impl Scan<'_, '_> {
@@ -174,44 +174,45 @@ impl Scan<'_, '_> {
         let once = |saw: &mut bool| (!std::mem::replace(saw, true)).then_some(());
         let mut at = self.next(self.from + 1);
         let end = loop {
-            at = if let Some(value) = self.own(at, b"\"id\"") {
+            let (start, end, role) = if let Some(value) = self.own(at, b"\"id\"") {
                 once(&mut saw_id)?;
-                // An id may be anything; only a string of the right length is one.
-                match self.text(value, MAX_NAME) {
-                    Some((span, next)) => {
-                        id = Some(span);
-                        next
-                    }
-                    None => self.skip(value, 2)?,
-                }
+                let end;
+                (id, end) = self.id(value)?;
+                (value, end, Some(Role::Id))
             } else if let Some(value) = self.own(at, b"\"source\"") {
-                let (span, next) = self.text(value, MAX_SOURCE)?;
-                source.replace(span).is_none().then_some(next)?
+                let (span, end) = self.text(value, MAX_SOURCE)?;
+                source.replace(span).is_none().then_some((value, end, Some(Role::Source)))?
             } else if let Some(value) = self.own(at, b"\"type\"") {
-                let (span, next) = self.text(value, MAX_KIND)?;
-                kind.replace(span).is_none().then_some(next)?
+                let (span, end) = self.text(value, MAX_KIND)?;
+                kind.replace(span).is_none().then_some((value, end, Some(Role::Kind)))?
             } else if let Some(value) = self.own(at, b"\"timestamp\"") {
                 once(&mut saw_time)?;
-                let (us, next) = self.timestamp(value)?;
-                time = us;
-                next
+                let end;
+                (time, end) = self.timestamp(value)?;
+                (value, end, Some(Role::Timestamp))
             } else if let Some(value) = self.own(at, b"\"data\"") {
                 once(&mut saw_data)?;
                 if byte(self.bytes, value) != b'{' {
                     return None;
                 }
-                self.members(value, Inside::section(Section::Data, 0))?
+                (value, self.members(value, Inside::section(Section::Data, 0))?, None)
             } else if let Some(value) = self.own(at, b"\"metadata\"") {
                 once(&mut saw_metadata)?;
                 if byte(self.bytes, value) == b'{' {
-                    self.members(value, Inside::section(Section::Metadata, "metadata.".len()))?
+                    let inside = Inside::section(Section::Metadata, "metadata.".len());
+                    (value, self.members(value, inside)?, None)
                 } else {
-                    self.skip(value, 2)?
+                    (value, self.skip(value, 2)?, Some(Role::Passed { level: 2, object: false }))
                 }
             } else {
                 let (_, _, value) = self.key(at)?;
-                self.skip(value, 2)?
+                (value, self.skip(value, 2)?, Some(Role::Passed { level: 2, object: true }))
             };
+            // Members of these two are noted one by one.
+            if let Some(role) = role {
+                self.notes.value(start, end, role);
+            }
+            at = end;
             match self.more(at, b'}')? {
                 Ok(next) => at = next,
                 Err(end) => break end,
@@ -222,6 +223,14 @@ impl Scan<'_, '_> {
         }
         self.scratch.complete(self.text.get(self.from..end)?, source?, kind?, id, time);
         Some(end)
+    }
+
+    /// An id may be anything; only a string of the right length is one. What follows it.
+    fn id(&mut self, at: usize) -> Option<(Option<Span>, usize)> {
+        match self.text(at, MAX_NAME) {
+            Some((span, end)) => Some((Some(span), end)),
+            None => Some((None, self.skip(at, 2)?)),
+        }
     }
 
     /// A timestamp that is one; `None` within: there is none, it is null.
@@ -248,134 +257,6 @@ impl Scan<'_, '_> {
     #[inline(always)]
     fn literal(&self, at: usize, literal: &[u8]) -> Option<usize> {
         self.bytes.get(at..)?.starts_with(literal).then_some(at + literal.len())
-    }
-
-    /// The members of `data`, `metadata` or an object in them; what follows the object.
-    fn members(&mut self, open: usize, inside: Inside) -> Option<usize> {
-        if inside.level > self.limits.nesting.min(DEEPEST) {
-            return None;
-        }
-        if inside.parts == 0 {
-            self.scratch.seen.clear();
-        }
-        let mut at = self.next(open + 1);
-        if byte(self.bytes, at) == b'}' {
-            return Some(at + 1);
-        }
-        // `metadata` has no numbers, so without strings nothing of it is kept.
-        let passes = inside.section == Section::Metadata && !self.strings;
-        loop {
-            let (start, end, value) = self.key(at)?;
-            let name_len = inside.name_len + (end - start);
-            // An empty name or one too long is json's.
-            if start == end || name_len > MAX_NAME {
-                return None;
-            }
-            let (name, head) = if passes { (Span::default(), 0) } else { self.name(start, end, inside)? };
-            at = match byte(self.bytes, value) {
-                b'"' => {
-                    let end = string_end(self.bytes, value + 1)?;
-                    // A longer one is no dimension.
-                    if end - value - 1 <= MAX_NAME {
-                        if self.strings {
-                            let text = self.span(value + 1, end);
-                            self.scratch.seen.push((head, name));
-                            self.scratch.put_dim(name, text, inside.section, self.limits)?;
-                        } else {
-                            self.scratch.pass_dim(self.limits)?;
-                        }
-                    }
-                    end + 1
-                }
-                b'-' | b'0'..=b'9' => {
-                    let number = number::read(self.text, value)?;
-                    self.field(name, head, number.value, inside)?;
-                    number.end
-                }
-                b'{' if inside.parts + 1 < MAX_PARTS => {
-                    let inside = Inside {
-                        section: inside.section,
-                        name: (!passes).then_some(name),
-                        name_len: name_len + 1,
-                        level: inside.level + 1,
-                        parts: inside.parts + 1,
-                    };
-                    self.members(value, inside)?
-                }
-                b't' => {
-                    self.field(name, head, 1.0, inside)?;
-                    self.literal(value, b"true")?
-                }
-                b'f' => {
-                    self.field(name, head, 0.0, inside)?;
-                    self.literal(value, b"false")?
-                }
-                _ => self.skip(value, inside.level + 1)?,
-            };
-            match self.more(at, b'}')? {
-                Ok(next) => at = next,
-                Err(end) => return Some(end),
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn field(&mut self, name: Span, head: u64, value: f64, inside: Inside) -> Option<()> {
-        if inside.section == Section::Metadata {
-            return Some(()); // Only `data` has numbers.
-        }
-        self.scratch.seen.push((head, name));
-        self.scratch.put_field(name, value, self.limits)
-    }
-
-    /// The flattened name of a member and its head; `None`: it replaces what another member gave
-    /// (the last of repeated members wins: json's). A string that is only passed is no such member:
-    /// replacing it, or being replaced by it, makes no difference but to the count.
-    #[inline(always)]
-    fn name(&mut self, start: usize, end: usize, inside: Inside) -> Option<(Span, u64)> {
-        let name = match (inside.name, inside.section) {
-            (None, Section::Data) => self.span(start, end),
-            (object, _) => {
-                let key = self.text.get(start..end)?;
-                match object.map(|object| (object, object.in_whole())) {
-                    None => self.scratch.build_metadata(key),
-                    Some((object, None)) => self.scratch.build_below(object, key),
-                    Some((_, Some(range))) => {
-                        let object = self.text.get(self.from..)?.get(range)?;
-                        self.scratch.build_names(object, key)
-                    }
-                }
-            }
-        };
-        // Heads are of names within the section: without `metadata.`, which all of them share.
-        let (head, mask) = match inside.parts {
-            0 => head(self.bytes, start, end),
-            _ => {
-                let built = self.resolve(name);
-                let skipped = if inside.section == Section::Metadata { "metadata.".len() } else { 0 };
-                head(built, skipped, built.len())
-            }
-        };
-        let mut seen = self.scratch.seen.iter();
-        if seen.any(|&(other, _)| other & mask == head) && self.replaces(name, head, mask) {
-            return None;
-        }
-        Some((name, head))
-    }
-
-    /// Whether a name that was seen is this one or below it, as `Scratch::forget_path` sees it.
-    #[cold]
-    fn replaces(&self, name: Span, head: u64, mask: u64) -> bool {
-        let name = self.resolve(name);
-        let alike = self.scratch.seen.iter().filter(|(other, _)| other & mask == head);
-        alike.map(|&(_, span)| self.resolve(span)).any(|other| is_at_or_below(other, name))
-    }
-
-    fn resolve(&self, span: Span) -> &[u8] {
-        match span.in_whole() {
-            None => self.scratch.built(span).as_bytes(),
-            Some(range) => self.bytes.get(self.from..).and_then(|event| event.get(range)).unwrap_or(&[]),
-        }
     }
 
     /// A value that is only checked, on this level of nesting; what follows it.

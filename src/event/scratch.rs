@@ -1,37 +1,15 @@
 //! One event, taken apart; reused from event to event, so that nothing is allocated once its
 //! buffers have grown.
 
-use std::ops::Range;
+mod span;
+
+pub(super) use span::Span;
 
 use super::time::{self, TimestampUnit};
 use super::{Limits, MAX_KIND, MAX_NAME, MAX_SOURCE, Member, Reject, Rejection, quote};
 
-/// A piece of [`Scratch::text`] or, counted from [`WHOLE`] on, of [`Scratch::whole`].
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Span {
-    start: u32,
-    end: u32,
-}
-
 /// In front of the names of that section.
 const METADATA: &str = "metadata.";
-
-const WHOLE: u32 = 1 << 31;
-
-impl Span {
-    /// The longest text that can be pointed into.
-    pub(super) const LONGEST: usize = WHOLE as usize - 1;
-
-    /// A piece of an event of at most [`Span::LONGEST`] bytes.
-    pub(super) fn of_whole(start: usize, end: usize) -> Self {
-        Self { start: start as u32 | WHOLE, end: end as u32 | WHOLE }
-    }
-
-    /// Where in the whole event it lies, if it does.
-    pub(super) fn in_whole(self) -> Option<Range<usize>> {
-        (self.start >= WHOLE).then_some((self.start & !WHOLE) as usize..(self.end & !WHOLE) as usize)
-    }
-}
 
 /// Which member a field or dimension came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,11 +67,13 @@ pub struct Scratch {
 
 impl Scratch {
     /// `source`.
+    #[inline]
     pub fn source(&self) -> &str {
         self.get(self.source)
     }
 
     /// `type`.
+    #[inline]
     pub fn kind(&self) -> &str {
         self.get(self.kind)
     }
@@ -153,6 +133,7 @@ impl Scratch {
         }
     }
 
+    #[inline]
     fn get(&self, span: Span) -> &str {
         // Spans are made on character boundaries only.
         match span.in_whole() {
@@ -170,6 +151,11 @@ impl Scratch {
     /// A piece of `text`.
     pub(super) fn built(&self, span: Span) -> &str {
         self.text.get(span.start as usize..span.end as usize).unwrap_or("")
+    }
+
+    /// A name that was built before.
+    pub(super) fn build(&mut self, name: &str) -> Span {
+        Self::keep(&mut self.text, name)
     }
 
     /// The name of a member of `metadata`.
@@ -197,6 +183,11 @@ impl Scratch {
         self.text.push('.');
         self.text.push_str(key);
         Span { start, end: self.text.len() as u32 }
+    }
+
+    /// Fields and dimensions so far.
+    pub(super) fn kept(&self) -> usize {
+        self.fields.len() + self.dims.len()
     }
 
     /// A number; `None`: there is no room for it.

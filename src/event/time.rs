@@ -69,7 +69,9 @@ pub(super) fn from_float(value: f64, unit: TimestampUnit) -> Option<i64> {
         TimestampUnit::Micros => value,
         _ => value / 1e3,
     };
-    in_range(i128::from(nearest(us)))
+    let us = nearest(us);
+    // In 64 bits, which hold the range.
+    (FIRST_US as i64..=LAST_US as i64).contains(&us).then_some(us)
 }
 
 /// Days since 1970-01-01 of a date of the proleptic Gregorian calendar. Howard Hinnant,

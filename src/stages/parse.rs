@@ -134,7 +134,6 @@ impl Parse {
                 spare: Vec::new(),
                 sorter: Sorter::new(options.windows),
                 epoch: 0,
-                values: Vec::new(),
                 tally: Tally::default(),
                 chunk: 0,
                 arrival: Now::default(),

@@ -24,30 +24,46 @@ pub(super) fn byte(bytes: &[u8], at: usize) -> u8 {
     bytes.get(at).copied().unwrap_or(0)
 }
 
+/// The sixteen bytes from `at`, the first being the lowest; zeros behind the end.
+#[inline(always)]
+pub(super) fn sixteen(bytes: &[u8], at: usize) -> u128 {
+    match chunk(bytes, at) {
+        Some(piece) => u128::from_le_bytes(*piece),
+        None => last_ones(bytes, at),
+    }
+}
+
+/// The same, where there are fewer. Apart, or every look at sixteen bytes would carry the sums of this
+/// one along.
+#[cold]
+#[inline(never)]
+fn last_ones(bytes: &[u8], at: usize) -> u128 {
+    let left = bytes.len().saturating_sub(at);
+    match bytes.last_chunk() {
+        // By way of the last sixteen, of which the first ones go.
+        Some(last) if left > 0 => u128::from_le_bytes(*last) >> (8 * (16 - left)),
+        _ => bytes.iter().skip(at).rev().fold(0, |all, &b| all << 8 | u128::from(b)),
+    }
+}
+
 /// The position of the quote that closes the string whose inside begins at `at`; `None`: there
 /// is an escape or a control character before it, or the text ends.
 #[inline(always)]
 pub(super) fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
-    while let Some(piece) = chunk(bytes, at) {
-        if let Some(n) = first_special(piece) {
+    loop {
+        // What is not there looks like a control character.
+        if let Some(n) = first_special(sixteen(bytes, at)) {
             at += n;
             return (byte(bytes, at) == b'"').then_some(at);
         }
-        at += piece.len();
-    }
-    loop {
-        match byte(bytes, at) {
-            b'"' => return Some(at),
-            b'\\' | 0..=0x1f => return None,
-            _ => at += 1,
-        }
+        at += 16;
     }
 }
 
 /// Where the first quote, backslash or control character of sixteen bytes is.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn first_special(piece: &[u8; 16]) -> Option<usize> {
+fn first_special(piece: u128) -> Option<usize> {
     use std::arch::x86_64::*;
 
     #[target_feature(enable = "sse2")]
@@ -60,10 +76,9 @@ fn first_special(piece: &[u8; 16]) -> Option<usize> {
         _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quotes, escapes), controls))
     }
 
-    let both = u128::from_le_bytes(*piece);
     // SAFETY: every x86_64 has SSE2. In words of eight bytes, as below, an event takes a third
     // more instructions.
-    let specials = unsafe { specials(both as i64, (both >> 64) as i64) };
+    let specials = unsafe { specials(piece as i64, (piece >> 64) as i64) };
     (specials != 0).then_some(specials.trailing_zeros() as usize)
 }
 
@@ -73,16 +88,15 @@ fn first_special(piece: &[u8; 16]) -> Option<usize> {
 /// borrow may flag bytes above a hit, never below one, so the lowest flag is exact. Bytes from
 /// 0x80 on are flagged by none of the three tests.
 #[cfg(any(test, not(target_arch = "x86_64")))]
-fn first_special_portable(piece: &[u8; 16]) -> Option<usize> {
-    let flags = |half: usize| {
-        let word = word(piece, half).unwrap_or(0);
+fn first_special_portable(piece: u128) -> Option<usize> {
+    let flags = |word: u64| {
         let quote = word ^ (ONES * b'"' as u64);
         let escape = word ^ (ONES * b'\\' as u64);
         let quotes = quote.wrapping_sub(ONES) & !quote;
         let others = escape.wrapping_sub(ONES) & !escape | word.wrapping_sub(ONES * 0x20) & !word;
         (quotes | others) & HIGH
     };
-    match (flags(0), flags(8)) {
+    match (flags(piece as u64), flags((piece >> 64) as u64)) {
         (0, 0) => None,
         (0, high) => Some(8 + high.trailing_zeros() as usize / 8),
         (low, _) => Some(low.trailing_zeros() as usize / 8),
@@ -123,10 +137,25 @@ mod tests {
                         piece[place + 1..].fill(behind);
                         let is_special = |&b: &u8| b == b'"' || b == b'\\' || b < b' ';
                         let expected = piece.iter().position(is_special);
-                        assert_eq!(first_special(&piece), expected, "{piece:?}");
-                        assert_eq!(first_special_portable(&piece), expected, "{piece:?}");
+                        let word = u128::from_le_bytes(piece);
+                        assert_eq!(first_special(word), expected, "{piece:?}");
+                        assert_eq!(first_special_portable(word), expected, "{piece:?}");
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn sixteen_bytes_from_anywhere() {
+        let bytes: Vec<u8> = (1..=40).collect();
+        for len in 0..=40 {
+            for at in 0..60 {
+                let mut piece = [0; 16];
+                for (to, from) in piece.iter_mut().zip(bytes[..len].iter().skip(at)) {
+                    *to = *from;
+                }
+                assert_eq!(sixteen(&bytes[..len], at), u128::from_le_bytes(piece), "{at} of {len}");
             }
         }
     }

@@ -65,9 +65,20 @@ fn compare_with(limits: Limits, message: &[u8]) -> (usize, u64) {
         assert_eq!(got, wanted, "without strings: {}", String::from_utf8_lossy(message));
     }
     assert!(faster.left_to_serde() <= fast.left_to_serde());
+    let left = fast.left_to_serde() / 2;
+    // Nor what was learned from it, in others that differ in their values.
+    for (from, to) in [("null", "1"), ("1", "null"), ("true", "{}"), ("0", "\"0\"")] {
+        let other = String::from_utf8_lossy(message).replace(from, to).into_bytes();
+        let wanted = report(&mut slow, &other, told);
+        let got = report(&mut fast, &other, told);
+        assert_eq!(got, wanted, "behind another: {}", String::from_utf8_lossy(&other));
+        let wanted = report(&mut slow, &other, told_without_strings);
+        let got = report(&mut faster, &other, told_without_strings);
+        assert_eq!(got, wanted, "without strings, behind another: {}", String::from_utf8_lossy(&other));
+    }
     assert_eq!(got, wanted, "{}", String::from_utf8_lossy(message));
     assert_eq!(again, wanted, "the second time: {}", String::from_utf8_lossy(message));
-    (wanted.len(), fast.left_to_serde() / 2)
+    (wanted.len(), left)
 }
 
 fn compare(message: impl AsRef<[u8]>) -> (usize, u64) {
@@ -249,6 +260,47 @@ fn event() -> impl Strategy<Value = String> {
     )
 }
 
+/// Events that differ in their values and, now and then, in more.
+fn alike() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let name = || prop_oneof![4 => "\"[a-e]{1,2}(\\.[a-c])?\"", 1 => string()];
+    let leaf = || {
+        prop_oneof![
+            4 => string(),
+            4 => number(),
+            2 => pieces(&["null", "true", "false", "[]", "{}", "[1,{\"a\":2}]"]),
+            1 => value(),
+        ]
+    };
+    // `data`, an object in it, `metadata`, the event's own: six values or fewer, names in all of them.
+    let names = (vec(name(), 6), 0usize..7, 0usize..7, space(), 0usize..6);
+    let values = (vec(leaf(), 6), stamp(), string(), proptest::option::of((any::<Index>(), harm())));
+    (names, vec(values, 2..6)).prop_map(|((names, a, b, space, order), events)| {
+        let event = |(values, stamp, source, harm): (Vec<String>, String, String, Option<(Index, Harm)>)| {
+            let members: Vec<String> =
+                names.iter().zip(&values).map(|(n, v)| format!("{n}:{space}{v}")).collect();
+            let (a, b) = (a.min(b), a.max(b));
+            let inner = members[a..b].join(",");
+            let mut data = members[..a].to_vec();
+            data.push(format!("\"o\":{space}{{{inner}}}"));
+            let mut all = [
+                format!("\"source\":{source}"),
+                format!("\"type\":{space}\"t\""),
+                format!("\"timestamp\":{stamp}"),
+                format!("\"data\":{{{}}}", data.join(",")),
+                format!("\"metadata\":{{{}}}", members[b..].join(&format!("{space},"))),
+                format!("\"id\":{}", values[0]),
+            ];
+            all.rotate_left(order);
+            let bytes = format!("{{{}}}", all.join(",")).into_bytes();
+            match harm {
+                Some((index, harm)) if index.index(3) == 0 => harmed(bytes, &harm),
+                _ => bytes,
+            }
+        };
+        events.into_iter().map(event).collect()
+    })
+}
+
 /// What happens to bytes.
 #[derive(Clone, Debug)]
 enum Harm {
@@ -332,6 +384,24 @@ proptest! {
         let events: Vec<Vec<u8>> = events.into_iter().map(String::into_bytes).collect();
         for message in framed(&events) {
             compare(harms.iter().fold(message, harmed));
+        }
+    }
+
+    /// What one reader learns from some events changes nothing in others that are like them.
+    #[test]
+    fn events_that_are_alike_read_the_same(events in alike()) {
+        let (mut fast, mut faster) = (Reader::new(limits()), Reader::new(limits()).with_strings(false));
+        let mut slow = Reader::without_scanner(limits());
+        for event in events.iter().chain(&events) {
+            let wanted = report(&mut slow, event, told);
+            let got = report(&mut fast, event, told);
+            prop_assert_eq!(got, wanted, "{}", String::from_utf8_lossy(event));
+            let wanted = report(&mut slow, event, told_without_strings);
+            let got = report(&mut faster, event, told_without_strings);
+            prop_assert_eq!(got, wanted, "without strings: {}", String::from_utf8_lossy(event));
+        }
+        for message in framed(&events) {
+            compare(message);
         }
     }
 

@@ -35,8 +35,6 @@ pub(super) struct Work {
     pub(super) sorter: Sorter,
     /// The epoch of the names all this thread's numbers are from.
     pub(super) epoch: u32,
-    /// Numbers and values of the current event's fields.
-    pub(super) values: Vec<(u32, f64)>,
     pub(super) tally: Tally,
     /// Number of the current chunk, from 1.
     pub(super) chunk: u64,
@@ -218,20 +216,22 @@ impl Work {
             self.tally.filtered += 1;
             return Ok(());
         }
-        self.values.clear();
-        for (name, value) in event.fields().filter(|(name, _)| self.sorter.shows(name)) {
-            // The event is worth more than one field too many.
-            match self.fields.id(&self.dictionary.fields, name, settings.field_names) {
-                Some(id) => self.values.push((id, value)),
-                None => self.counters.fields_left_out.add(1),
-            }
-        }
         let shard = self.sorter.shard(event, source, kind, self.shards.len());
         let staged = &mut self.shards[shard].staged;
         staged.push(Item::Event { kind, source, time_us });
-        staged.extend(self.sorter.groups.iter().map(|&(slot, group)| Item::Group { slot, group }));
-        staged.extend(self.sorter.hashes.iter().map(|&(slot, hash)| Item::Distinct { slot, hash }));
-        staged.extend(self.values.iter().map(|&(id, value)| Item::Field { id, value }));
+        for &(slot, group) in &self.sorter.groups {
+            staged.push(Item::Group { slot, group });
+        }
+        for &(slot, hash) in &self.sorter.hashes {
+            staged.push(Item::Distinct { slot, hash });
+        }
+        for (name, value) in event.fields().filter(|(name, _)| self.sorter.shows(name)) {
+            // The event is worth more than one field too many.
+            match self.fields.id(&self.dictionary.fields, name, settings.field_names) {
+                Some(id) => staged.push(Item::Field { id, value }),
+                None => self.counters.fields_left_out.add(1),
+            }
+        }
         Ok(())
     }
 
