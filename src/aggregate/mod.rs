@@ -12,11 +12,16 @@
 //! | [`top`] | most frequent sources | exact up to 2,048; else too low by at most n/1,024 |
 //! | [`distinct`] | distinct values of a dimension | exact up to 1,024; else standard error 0.81 % |
 //!
+//! There may be a million groups of one source, one type and one field each: what such a group needs
+//! is in one piece, without a block of its own, and everything else behind pointers.
+//!
 //! Nothing allocates per event once the fields, types and octaves have been seen. `clear` forgets
 //! the values and keeps the memory of what was in use, for the next slice.
 
+mod buckets;
 mod counters;
 pub mod distinct;
+mod fields;
 pub mod moments;
 mod projection;
 pub mod quantile;
@@ -24,18 +29,13 @@ pub mod quantile;
 mod tests;
 pub mod top;
 
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use fields::Fields;
 
 pub use distinct::Distinct;
 pub use moments::Moments;
 pub use projection::Projection;
 pub use quantile::Quantiles;
 pub use top::Top;
-
-/// Fields that are looked for one by one; more of them get an index. Events repeat their fields in
-/// the same order, so that usually there is nothing to look for.
-const SCANNED_FIELDS: usize = 32;
 
 /// The statistics of one numeric field.
 #[derive(Clone, Debug, Default)]
@@ -75,26 +75,29 @@ impl FieldStats {
     }
 }
 
-/// All statistics of one group in one slice or window.
-///
-/// Sources, types and fields are ids of the caller's dictionaries. About 150 bytes plus, per
-/// field, 150 and what [`Quantiles`] and [`Top`] say.
+/// What only groups of several sources or types have, or of distinct values.
 #[derive(Clone, Debug, Default)]
-pub struct Aggregate {
-    event_count: u64,
-    /// In the order of first appearance, which most events repeat.
-    field_ids: Vec<u32>,
-    /// Parallel to `field_ids`.
-    field_stats: Vec<FieldStats>,
-    /// Where the next field is looked for first: behind the last one.
-    next_field: usize,
-    /// Where each field is, once there are more than a scan should walk.
-    field_index: Option<Box<HashMap<u32, u32, RandomState>>>,
+struct Mixed {
     /// Events by type, sorted by type.
     types: Vec<(u16, u64)>,
     top: Top,
     /// Distinct values by the caller's slot, sorted by slot; empty unless asked for.
     distinct: Vec<(u16, Distinct)>,
+}
+
+/// All statistics of one group in one slice or window.
+///
+/// Sources, types and fields are ids of the caller's dictionaries. 136 bytes, which hold one source,
+/// one type and one field of two values; more of them bring a block of 110 bytes (sources, types) or
+/// 70 and 100 a field, and what [`Quantiles`] and [`Top`] say.
+#[derive(Clone, Debug, Default)]
+pub struct Aggregate {
+    event_count: u64,
+    /// The source and the type of all events, unless `mixed` says more.
+    source: u32,
+    kind: u16,
+    fields: Fields,
+    mixed: Option<Box<Mixed>>,
 }
 
 impl Aggregate {
@@ -107,22 +110,20 @@ impl Aggregate {
     /// [`record_field`](Self::record_field).
     #[inline]
     pub fn begin_event(&mut self, source: u32, kind: u16) {
-        self.event_count += 1;
-        self.add_type(kind, 1);
-        self.top.record(source);
+        self.add_events(source, kind, 1);
     }
 
     /// Adds one value of a field, which must be finite. Fast when events repeat their fields in
     /// the same order, else a scan of the ids.
     #[inline]
     pub fn record_field(&mut self, field: u32, x: f64) {
-        self.stats_mut(field).record(x);
+        self.fields.get_mut(field).record(x);
     }
 
     /// Counts the value behind a hash ([`distinct::hash`]) among the distinct ones of a slot.
     #[inline]
     pub fn record_distinct(&mut self, slot: u16, hash: u64) {
-        self.distinct_mut(slot).record(hash);
+        self.mixed().distinct(slot).record(hash);
     }
 
     /// Adds what `other` has seen.
@@ -136,45 +137,35 @@ impl Aggregate {
 
     /// Adds what `other` has seen of what `show` shows; events, types and sources always.
     pub fn merge_shown(&mut self, other: &Self, show: &Projection) {
-        if show.shows_all_fields() && other.distinct.is_empty() {
+        let no_distinct = other.mixed.as_ref().is_none_or(|mixed| mixed.distinct.is_empty());
+        if show.shows_all_fields() && no_distinct {
             return self.merge(other);
         }
         self.merge_filtered(other, |field| show.shows_field(field), |slot| show.shows_distinct(slot));
     }
 
     fn merge_filtered(&mut self, other: &Self, field: impl Fn(u32) -> bool, slot: impl Fn(u16) -> bool) {
-        self.event_count += other.event_count;
+        match &other.mixed {
+            None if other.is_empty() => {}
+            None => self.add_events(other.source, other.kind, other.event_count),
+            Some(theirs) => {
+                self.mixed().merge(theirs, slot);
+                self.event_count += other.event_count;
+            }
+        }
         for (id, stats) in other.fields().filter(|&(id, _)| field(id)) {
-            self.stats_mut(id).merge(stats);
-        }
-        for &(kind, n) in &other.types {
-            self.add_type(kind, n);
-        }
-        self.top.merge(&other.top);
-        for (id, distinct) in other.distinct.iter().filter(|&&(id, _)| slot(id)) {
-            self.distinct_mut(*id).merge(distinct);
+            self.fields.get_mut(id).merge(stats);
         }
     }
 
     /// Forgets all events. Keeps the memory of the fields that had values.
     pub fn clear(&mut self) {
-        let mut kept = 0;
-        for index in 0..self.field_stats.len() {
-            if !self.field_stats[index].is_empty() {
-                self.field_stats[index].clear();
-                self.field_stats.swap(kept, index);
-                self.field_ids.swap(kept, index);
-                kept += 1;
-            }
-        }
-        self.field_stats.truncate(kept);
-        self.field_ids.truncate(kept);
-        self.next_field = 0;
-        self.field_index = None;
         self.event_count = 0;
-        self.types.clear();
-        self.top.clear();
-        self.distinct.iter_mut().for_each(|(_, distinct)| distinct.clear());
+        self.fields.clear();
+        match &mut self.mixed {
+            Some(mixed) if !mixed.types.is_empty() => mixed.clear(),
+            mixed => *mixed = None,
+        }
     }
 
     /// No event was counted.
@@ -189,60 +180,81 @@ impl Aggregate {
 
     /// The fields that have values, in no particular order.
     pub fn fields(&self) -> impl Iterator<Item = (u32, &FieldStats)> {
-        let fields = self.field_ids.iter().copied().zip(&self.field_stats);
-        fields.filter(|(_, stats)| !stats.is_empty())
+        self.fields.iter()
     }
 
     /// One field, if it has values.
     pub fn field(&self, field: u32) -> Option<&FieldStats> {
-        let index = self.find(field)?;
-        Some(&self.field_stats[index]).filter(|stats| !stats.is_empty())
+        self.fields.get(field)
     }
 
     /// Events by type, by ascending type id.
     pub fn types(&self) -> impl Iterator<Item = (u16, u64)> {
-        self.types.iter().copied()
+        let only = self.only().map(|(_, kind)| (kind, self.event_count));
+        let types = self.mixed.iter().flat_map(|mixed| mixed.types.iter().copied());
+        only.into_iter().chain(types)
     }
 
-    /// Events by source.
-    pub fn sources(&self) -> &Top {
-        &self.top
+    /// The sources that are counted, in no particular order.
+    pub fn sources(&self) -> impl Iterator<Item = u32> + '_ {
+        let only = self.only().map(|(source, _)| source);
+        only.into_iter().chain(self.mixed.iter().flat_map(|mixed| mixed.top.ids()))
     }
 
     /// The `k` sources with the most events, as [`Top::top`].
     pub fn top(&self, k: usize) -> Vec<(u32, u64)> {
-        self.top.top(k)
+        match &self.mixed {
+            Some(mixed) => mixed.top.top(k),
+            None => self.only().map(|(source, _)| (source, self.event_count)).into_iter().take(k).collect(),
+        }
     }
 
     /// Distinct values by slot, where any were seen.
     pub fn distinct(&self) -> impl Iterator<Item = (u16, &Distinct)> {
-        self.distinct.iter().filter(|(_, d)| !d.is_empty()).map(|(slot, d)| (*slot, d))
+        let distinct = self.mixed.iter().flat_map(|mixed| &mixed.distinct);
+        distinct.filter(|(_, d)| !d.is_empty()).map(|(slot, d)| (*slot, d))
     }
 
     /// Memory in all, in bytes, without the allocator's own; walks all fields.
     pub fn size_bytes(&self) -> usize {
-        let quantiles = self.field_stats.iter().map(|s| s.quantiles.heap_bytes());
-        size_of::<Self>()
-            + self.field_ids.capacity() * size_of::<u32>()
-            + self.field_stats.capacity() * size_of::<FieldStats>()
-            + quantiles.sum::<usize>()
-            + self.field_index.as_ref().map_or(0, |index| size_of_val(&**index) + index.allocation_size())
-            + self.types.capacity() * size_of::<(u16, u64)>()
-            + self.top.heap_bytes()
-            + self.distinct.capacity() * size_of::<(u16, Distinct)>()
-            + self.distinct.iter().map(|(_, d)| d.heap_bytes()).sum::<usize>()
+        let mixed = self.mixed.as_ref().map_or(0, |mixed| mixed.size_bytes());
+        size_of::<Self>() + self.fields.heap_bytes() + mixed
     }
 
-    fn distinct_mut(&mut self, slot: u16) -> &mut Distinct {
-        let index = match self.distinct.binary_search_by_key(&slot, |&(known, _)| known) {
-            Ok(index) => index,
-            Err(index) => {
-                reserve_one(&mut self.distinct);
-                self.distinct.insert(index, (slot, Distinct::default()));
-                index
+    /// The source and the type of all events, if there is but one of each.
+    fn only(&self) -> Option<(u32, u16)> {
+        (self.mixed.is_none() && self.event_count > 0).then_some((self.source, self.kind))
+    }
+
+    #[inline]
+    fn add_events(&mut self, source: u32, kind: u16, n: u64) {
+        match &mut self.mixed {
+            Some(mixed) => mixed.add(source, kind, n),
+            None if self.event_count == 0 => (self.source, self.kind) = (source, kind),
+            None if (self.source, self.kind) == (source, kind) => {}
+            None => self.mixed().add(source, kind, n),
+        }
+        self.event_count += n;
+    }
+
+    /// What is mixed, from now on.
+    fn mixed(&mut self) -> &mut Mixed {
+        let only = self.only();
+        self.mixed.get_or_insert_with(|| {
+            let mut mixed = Box::<Mixed>::default();
+            if let Some((source, kind)) = only {
+                mixed.add(source, kind, self.event_count);
             }
-        };
-        &mut self.distinct[index].1
+            mixed
+        })
+    }
+}
+
+impl Mixed {
+    #[inline]
+    fn add(&mut self, source: u32, kind: u16, n: u64) {
+        self.add_type(kind, n);
+        self.top.add(source, n);
     }
 
     #[inline]
@@ -256,39 +268,40 @@ impl Aggregate {
         }
     }
 
-    #[inline]
-    fn stats_mut(&mut self, field: u32) -> &mut FieldStats {
-        let mut index = self.next_field;
-        if self.field_ids.get(index) != Some(&field) {
-            index = self.find_or_add(field);
-        }
-        self.next_field = index + 1;
-        &mut self.field_stats[index]
-    }
-
-    fn find(&self, field: u32) -> Option<usize> {
-        match &self.field_index {
-            Some(index) => index.get(&field).map(|&at| at as usize),
-            None => self.field_ids.iter().position(|&id| id == field),
-        }
-    }
-
-    fn find_or_add(&mut self, field: u32) -> usize {
-        if self.field_index.is_none() && self.field_ids.len() > SCANNED_FIELDS {
-            let places = self.field_ids.iter().copied().zip(0..);
-            self.field_index = Some(Box::new(places.collect()));
-        }
-        self.find(field).unwrap_or_else(|| {
-            let at = self.field_ids.len();
-            reserve_one(&mut self.field_ids);
-            reserve_one(&mut self.field_stats);
-            self.field_ids.push(field);
-            self.field_stats.push(FieldStats::default());
-            if let Some(index) = &mut self.field_index {
-                index.insert(field, at as u32);
+    fn distinct(&mut self, slot: u16) -> &mut Distinct {
+        let index = match self.distinct.binary_search_by_key(&slot, |&(known, _)| known) {
+            Ok(index) => index,
+            Err(index) => {
+                reserve_one(&mut self.distinct);
+                self.distinct.insert(index, (slot, Distinct::default()));
+                index
             }
-            at
-        })
+        };
+        &mut self.distinct[index].1
+    }
+
+    fn merge(&mut self, other: &Self, slot: impl Fn(u16) -> bool) {
+        for &(kind, n) in &other.types {
+            self.add_type(kind, n);
+        }
+        self.top.merge(&other.top);
+        for (id, distinct) in other.distinct.iter().filter(|&&(id, _)| slot(id)) {
+            self.distinct(*id).merge(distinct);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.types.clear();
+        self.top.clear();
+        self.distinct.iter_mut().for_each(|(_, distinct)| distinct.clear());
+    }
+
+    fn size_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.types.capacity() * size_of::<(u16, u64)>()
+            + self.top.heap_bytes()
+            + self.distinct.capacity() * size_of::<(u16, Distinct)>()
+            + self.distinct.iter().map(|(_, d)| d.heap_bytes()).sum::<usize>()
     }
 }
 

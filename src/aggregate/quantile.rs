@@ -4,63 +4,44 @@
 //! the multiset of recorded values, never on their order or on how they were split into merged
 //! parts.
 //!
-//! # How
-//!
-//! Up to 16 values are kept as they are and answers are exact. After that each value is counted
-//! in a bucket named by its own leading bits: exponent and 6 bits of mantissa, so that every
-//! octave `[2^e, 2^(e+1))` has 64 buckets of equal width. That is the log-linear layout of
-//! HdrHistogram (G. Tene) with the relative guarantee of DDSketch (C. Masson, J. Rim, H. Lee,
-//! "DDSketch: A Fast and Fully-Mergeable Quantile Sketch with Relative-Error Guarantees", VLDB
-//! 2019), and no logarithm to take. Counting loses nothing but the place within the bucket, so
-//! merging adds counters and the bound stays.
-//!
-//! # Bound
-//!
-//! A value in the bucket `[a, b)` is reported as the harmonic mean `v = 2ab/(a+b)`, which is off
-//! by the same ratio at both ends: `(v-a)/a = (b-v)/b = (b-a)/(b+a)`. Within an octave the ratio
-//! is largest in the first bucket, `a = 1, b = 1 + 1/64`: `1/129 = 0.78 %`. Subnormals are
-//! scaled by 2^54 into buckets of the same relative width; their `v` is rounded to a whole
-//! multiple of 2^-1074, and the worst case becomes `1/128 = 0.79 %`. Zero has its own counter,
-//! negative values mirror positive ones.
+//! Up to 16 values are kept as they are and answers are exact: the first two in place, for there may
+//! be a million groups of one event, the others in a list. More are counted in the buckets of
+//! [`buckets`](super::buckets), which has the bound of the error and why.
 
-use super::counters::{Counters, SLOTS};
+use super::buckets::Buckets;
 
 /// Answers are exact up to this many values.
 pub const EXACT_VALUES: usize = 16;
 /// The promised relative error.
 pub const RELATIVE_ERROR: f64 = 0.01;
 
-const MANTISSA_BITS: u32 = 52;
-/// log2 of the buckets per octave.
-const SLOT_BITS: u32 = SLOTS.trailing_zeros();
-/// Subnormals are multiplied by 2^54, which makes them normal.
-const SUBNORMAL_SHIFT: i16 = 54;
-const SUBNORMAL_SCALE: f64 = (1u64 << SUBNORMAL_SHIFT) as f64;
+/// Values kept in place.
+const IN_PLACE: usize = 2;
+/// Room of the first list: what fits a block of 64 bytes of common allocators.
+const FIRST_ROOM: usize = 7;
 
 /// A mergeable sketch of the values of one field.
 ///
-/// Memory: 72 bytes, and either 8 per value (up to 16 values) or 88 per octave that the values
-/// touch (280 or 536 for an octave with more than 255 or 2^32 values in one bucket). There are
-/// 2,098 octaves of each sign, so the worst that hostile input can reach is 0.4 MB, paid for with
-/// at least one recorded value per 88 bytes.
+/// Memory: 24 bytes; from the third value on 56 or 128 more; above 16 values 72 and 88 per octave
+/// that the values touch (280 or 536 for an octave with more than 255 or 2^32 values in one bucket).
+/// There are 2,098 octaves of each sign, so the worst that hostile input can reach is 0.4 MB, paid for
+/// with at least one recorded value per 88 bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Quantiles {
-    count: u64,
-    /// Of `count`, those equal to 0; only kept once `count` exceeds `EXACT_VALUES`.
-    zeros: u64,
-    /// All values, while there are at most `EXACT_VALUES`; then empty.
-    exact: Vec<f64>,
-    /// Sorted by octave; ascending octaves and slots are ascending values.
-    pages: Vec<Page>,
-    /// Index of the page that took the last value.
-    last_page: usize,
+    store: Store,
 }
 
-/// The 64 buckets of one octave of one sign.
 #[derive(Clone, Debug)]
-struct Page {
-    octave: i16,
-    counters: Counters,
+enum Store {
+    InPlace { len: u8, values: [f64; IN_PLACE] },
+    Listed { len: u8, values: Box<[f64]> },
+    Counted(Box<Buckets>),
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::InPlace { len: 0, values: [0.0; IN_PLACE] }
+    }
 }
 
 impl Quantiles {
@@ -73,56 +54,55 @@ impl Quantiles {
     #[inline]
     pub fn record(&mut self, x: f64) {
         debug_assert!(x.is_finite(), "recorded {x}");
-        if self.count > EXACT_VALUES as u64 {
-            self.tally(x);
-        } else {
-            self.record_early(x);
+        match &mut self.store {
+            Store::Counted(buckets) => buckets.record(x),
+            _ => self.keep(x),
         }
-        self.count += 1;
     }
 
     /// Adds what `other` has seen.
     pub fn merge(&mut self, other: &Self) {
-        let total = self.count + other.count;
-        if total <= EXACT_VALUES as u64 {
-            self.exact.extend_from_slice(&other.exact);
-        } else {
-            self.spill();
-            for &x in &other.exact {
-                self.tally(x);
-            }
-            self.zeros += other.zeros;
-            self.merge_pages(&other.pages);
+        match &other.store {
+            Store::InPlace { len, values } => self.record_all(&values[..usize::from(*len)]),
+            Store::Listed { len, values } => self.record_all(&values[..usize::from(*len)]),
+            Store::Counted(buckets) => self.buckets().merge(buckets),
         }
-        self.count = total;
     }
 
     /// Forgets all values. Keeps the memory of the octaves that had any, for values like them.
     pub fn clear(&mut self) {
-        self.count = 0;
-        self.zeros = 0;
-        self.exact.clear();
-        self.pages.retain_mut(|page| page.counters.clear());
-        self.last_page = 0;
+        match &mut self.store {
+            Store::Counted(buckets) => buckets.clear(),
+            Store::Listed { len, .. } if *len > 0 => *len = 0,
+            store => *store = Store::default(),
+        }
     }
 
     /// Values recorded.
     pub fn count(&self) -> u64 {
-        self.count
+        match &self.store {
+            Store::InPlace { len, .. } | Store::Listed { len, .. } => u64::from(*len),
+            Store::Counted(buckets) => buckets.count(),
+        }
     }
 
     /// The value of rank `floor(q * (count - 1))` in ascending order, within
     /// [`RELATIVE_ERROR`]; exactly that value while there are at most [`EXACT_VALUES`]. `q` is
     /// taken as 0 below 0 and 1 above 1. `None` without values.
     pub fn quantile(&self, q: f64) -> Option<f64> {
-        let last_rank = self.count.checked_sub(1)?;
+        let last_rank = self.count().checked_sub(1)?;
         let rank = ((q.clamp(0.0, 1.0) * last_rank as f64) as u64).min(last_rank);
-        if self.count > EXACT_VALUES as u64 {
-            return Some(self.at_rank(rank));
-        }
+        let values = match &self.store {
+            Store::InPlace { len, values } => &values[..usize::from(*len)],
+            Store::Listed { len, values } => &values[..usize::from(*len)],
+            Store::Counted(buckets) => match buckets.values() {
+                Some(values) => values,
+                None => return Some(buckets.at_rank(rank)),
+            },
+        };
         let mut sorted = [0.0; EXACT_VALUES];
-        let sorted = &mut sorted[..self.exact.len()];
-        sorted.copy_from_slice(&self.exact);
+        let sorted = &mut sorted[..values.len()];
+        sorted.copy_from_slice(values);
         sorted.sort_unstable_by(f64::total_cmp);
         Some(sorted[rank as usize])
     }
@@ -130,7 +110,7 @@ impl Quantiles {
     /// Like [`quantile`](Self::quantile), given the exact extremes of the same values: never
     /// outside of them, and the extremes themselves at the first and the last rank.
     pub fn quantile_within(&self, q: f64, min: f64, max: f64) -> Option<f64> {
-        let last_rank = self.count.checked_sub(1)?;
+        let last_rank = self.count().checked_sub(1)?;
         if q * last_rank as f64 >= last_rank as f64 {
             return Some(max);
         }
@@ -142,142 +122,65 @@ impl Quantiles {
 
     /// Heap memory, in bytes.
     pub fn heap_bytes(&self) -> usize {
-        let counters: usize = self.pages.iter().map(|p| p.counters.heap_bytes()).sum();
-        self.exact.capacity() * size_of::<f64>() + self.pages.capacity() * size_of::<Page>() + counters
+        match &self.store {
+            Store::InPlace { .. } => 0,
+            Store::Listed { values, .. } => size_of_val(&**values),
+            Store::Counted(buckets) => size_of_val(&**buckets) + buckets.heap_bytes(),
+        }
     }
 
-    /// `record` up to the value that ends exactness.
-    #[cold]
-    fn record_early(&mut self, x: f64) {
-        if self.count < EXACT_VALUES as u64 {
-            self.exact.push(x + 0.0); // -0 becomes 0
+    fn record_all(&mut self, values: &[f64]) {
+        values.iter().for_each(|&x| self.record(x));
+    }
+
+    /// Keeps a value as it is, as long as there are few.
+    fn keep(&mut self, x: f64) {
+        let (used, values) = match &mut self.store {
+            Store::InPlace { len, values } => (len, &mut values[..]),
+            Store::Listed { len, values } => (len, &mut values[..]),
+            Store::Counted(buckets) => return buckets.record(x),
+        };
+        let at = usize::from(*used);
+        if let Some(place) = values.get_mut(at) {
+            *place = x + 0.0; // -0 becomes 0
+            *used += 1;
         } else {
-            self.spill();
-            self.tally(x);
+            self.make_room();
+            self.record(x);
         }
     }
 
-    /// From kept values to counters; nothing to do when that has happened.
-    fn spill(&mut self) {
-        for x in std::mem::take(&mut self.exact) {
-            self.tally(x);
-        }
-    }
-
-    /// Counts one value in its bucket.
-    #[inline]
-    fn tally(&mut self, x: f64) {
-        if x == 0.0 {
-            self.zeros += 1;
-            return;
-        }
-        let (octave, slot) = bucket_of(x);
-        if let Some(last) = self.pages.get(self.last_page) {
-            // Right unless a gap in the octaves lies between, and no branch to mispredict.
-            let distance = isize::from(octave - last.octave);
-            let guess = self.last_page.wrapping_add_signed(distance);
-            if let Some(page) = self.pages.get_mut(guess)
-                && page.octave == octave
-            {
-                self.last_page = guess;
-                page.counters.add(slot, 1);
+    /// The next larger store, with the same values.
+    #[cold]
+    fn make_room(&mut self) {
+        let (room, values) = match &self.store {
+            Store::InPlace { values, .. } => (FIRST_ROOM, &values[..]),
+            Store::Listed { values, .. } if values.len() < EXACT_VALUES => (EXACT_VALUES, &values[..]),
+            _ => {
+                self.buckets();
                 return;
             }
-        }
-        self.turn_page(octave).add(slot, 1);
+        };
+        let len = values.len();
+        let mut list = vec![0.0; room].into_boxed_slice();
+        list[..len].copy_from_slice(values);
+        self.store = Store::Listed { len: len as u8, values: list };
     }
 
-    /// Finds or makes the page of `octave` and remembers it.
-    fn turn_page(&mut self, octave: i16) -> &mut Counters {
-        let index = self.pages.partition_point(|page| page.octave < octave);
-        if self.pages.get(index).is_none_or(|page| page.octave != octave) {
-            self.reserve_pages(1);
-            let counters = Counters::default();
-            self.pages.insert(index, Page { octave, counters });
-        }
-        self.last_page = index;
-        &mut self.pages[index].counters
-    }
-
-    /// Grows by a quarter, not by doubling: most fields stay at two or three pages.
-    fn reserve_pages(&mut self, additional: usize) {
-        if self.pages.capacity() - self.pages.len() < additional {
-            let more = additional.max(self.pages.len() / 4);
-            self.pages.reserve_exact(more);
-        }
-    }
-
-    fn merge_pages(&mut self, others: &[Page]) {
-        let known = self.pages.len();
-        let mut from = 0;
-        for other in others.iter().filter(|page| !page.counters.is_empty()) {
-            // Both are sorted: the next search starts where this one ended.
-            from += self.pages[from..known].partition_point(|page| page.octave < other.octave);
-            if from < known && self.pages[from].octave == other.octave {
-                self.pages[from].counters.merge(&other.counters);
-            } else {
-                self.reserve_pages(1);
-                self.pages.push(other.clone());
+    /// The buckets; made from the values if there were none.
+    fn buckets(&mut self) -> &mut Buckets {
+        if !matches!(self.store, Store::Counted(_)) {
+            let mut buckets = Box::<Buckets>::default();
+            match std::mem::take(&mut self.store) {
+                Store::InPlace { len, values } => buckets.record_all(&values[..usize::from(len)]),
+                Store::Listed { len, values } => buckets.record_all(&values[..usize::from(len)]),
+                Store::Counted(_) => {}
             }
+            self.store = Store::Counted(buckets);
         }
-        if self.pages.len() > known {
-            self.pages.sort_by_key(|page| page.octave); // two sorted runs: linear
-            self.last_page = 0;
+        match &mut self.store {
+            Store::Counted(buckets) => buckets,
+            _ => unreachable!("just made"),
         }
-    }
-
-    /// The reported value of the bucket that holds `rank`, which must be below `count`.
-    fn at_rank(&self, rank: u64) -> f64 {
-        let mut left = rank;
-        let first_positive = self.pages.partition_point(|page| page.octave < 0);
-        let (negative, positive) = self.pages.split_at(first_positive);
-        for page in negative {
-            match page.counters.slot_at(left) {
-                Ok(slot) => return value_of(page.octave, slot),
-                Err(beyond) => left = beyond,
-            }
-        }
-        if left < self.zeros {
-            return 0.0;
-        }
-        left -= self.zeros;
-        for page in positive {
-            match page.counters.slot_at(left) {
-                Ok(slot) => return value_of(page.octave, slot),
-                Err(beyond) => left = beyond,
-            }
-        }
-        unreachable!("rank {rank} of {} values", self.count)
-    }
-}
-
-/// Octave (1 or more, negated for a negative value) and slot of a finite value other than 0.
-#[inline]
-fn bucket_of(x: f64) -> (i16, usize) {
-    let magnitude = x.abs();
-    let key = |bits: u64| (bits >> (MANTISSA_BITS - SLOT_BITS)) as u32;
-    let (key, octaves_up) = if magnitude < f64::MIN_POSITIVE {
-        (key((magnitude * SUBNORMAL_SCALE).to_bits()), 0)
-    } else {
-        (key(magnitude.to_bits()), SUBNORMAL_SHIFT)
-    };
-    let octave = (key >> SLOT_BITS) as i16 + octaves_up;
-    let slot = key as usize % SLOTS;
-    if x < 0.0 { (-octave, SLOTS - 1 - slot) } else { (octave, slot) }
-}
-
-/// The value reported for a bucket: the harmonic mean of its bounds.
-fn value_of(octave: i16, slot: usize) -> f64 {
-    let (slot, sign) = if octave < 0 { (SLOTS - 1 - slot, -1.0) } else { (slot, 1.0) };
-    // In units of 1/64 of the octave's lower bound; below 128, so the top octave stays finite.
-    let (a, b) = ((SLOTS + slot) as f64, (SLOTS + slot + 1) as f64);
-    let mantissa = 2.0 * a * b / (a + b) / SLOTS as f64;
-    let exponent = octave.unsigned_abs();
-    let subnormal_octaves = SUBNORMAL_SHIFT as u16;
-    let power = |exponent: u16| f64::from_bits(u64::from(exponent) << MANTISSA_BITS);
-    sign * if exponent > subnormal_octaves {
-        mantissa * power(exponent - subnormal_octaves)
-    } else {
-        mantissa * power(exponent) / SUBNORMAL_SCALE
     }
 }

@@ -21,11 +21,12 @@
 
 mod cache;
 
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
 use crate::windowing::ids::{IdSet, InUse};
 pub use cache::Cache;
@@ -38,11 +39,23 @@ const SWEEP_STEP: usize = 4_096;
 /// An epoch that no sweep reaches: names of the configuration.
 const PINNED: u32 = u32::MAX;
 
+/// A number that has been given out.
+#[derive(Debug)]
+struct Entry {
+    /// `None`: it is free again.
+    name: Option<Arc<str>>,
+    /// The newest epoch in which it was asked for.
+    epoch: u32,
+    /// Of the name: the table grows without reading a million names.
+    hash: u32,
+}
+
 #[derive(Debug, Default)]
 struct Table {
-    ids: HashMap<Arc<str>, u32, RandomState>,
-    /// By number: the name, and the newest epoch in which it was asked for.
-    entries: Vec<(Option<Arc<str>>, u32)>,
+    /// Numbers by name, which is told by the entry.
+    ids: HashTable<u32>,
+    hasher: RandomState,
+    entries: Vec<Entry>,
     free: Vec<u32>,
     /// Names left by the last sweep.
     swept: usize,
@@ -50,6 +63,59 @@ struct Table {
     limit: usize,
     /// A name was refused since the last sweep.
     refused: bool,
+}
+
+/// What the table of numbers takes for the hash of a name: it chooses by the lower bits and compares
+/// the upper ones.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
+impl Table {
+    fn hash(&self, name: &str) -> u32 {
+        (self.hasher.hash_one(name) >> 32) as u32
+    }
+
+    fn find(&self, name: &str, hash: u32) -> Option<u32> {
+        let same = |&id: &u32| {
+            let entry = &self.entries[id as usize];
+            entry.hash == hash && entry.name.as_deref() == Some(name)
+        };
+        self.ids.find(spread(hash), same).copied()
+    }
+
+    /// Gives out a number for a name that has none.
+    fn add(&mut self, name: &Arc<str>, hash: u32, epoch: u32) -> Option<u32> {
+        let entry = Entry { name: Some(Arc::clone(name)), epoch, hash };
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.entries[id as usize] = entry;
+                id
+            }
+            None => {
+                let id = u32::try_from(self.entries.len()).ok()?;
+                self.entries.push(entry);
+                id
+            }
+        };
+        let entries = &self.entries;
+        self.ids.insert_unique(spread(hash), id, |&id| spread(entries[id as usize].hash));
+        Some(id)
+    }
+
+    /// Frees a number that is given out and has not been asked for since `epoch` began; whether it
+    /// was one.
+    fn free(&mut self, id: u32, epoch: u32) -> bool {
+        let entry = &mut self.entries[id as usize];
+        if entry.epoch >= epoch || entry.name.take().is_none() {
+            return false;
+        }
+        if let Ok(found) = self.ids.find_entry(spread(entry.hash), |&known| known == id) {
+            found.remove();
+        }
+        self.free.push(id);
+        true
+    }
 }
 
 /// A bounded table of distinct names, shared by all threads.
@@ -68,30 +134,18 @@ impl Names {
     fn intern(&self, name: &str, limit: usize, epoch: u32) -> Option<(Arc<str>, u32)> {
         let mut table = self.lock();
         table.limit = limit;
-        if let Some((known, &id)) = table.ids.get_key_value(name) {
-            let known = Arc::clone(known);
-            let noted = &mut table.entries[id as usize].1;
-            *noted = epoch.max(*noted);
-            return Some((known, id));
+        let hash = table.hash(name);
+        if let Some(id) = table.find(name, hash) {
+            let entry = &mut table.entries[id as usize];
+            entry.epoch = epoch.max(entry.epoch);
+            return Some((entry.name.clone()?, id));
         }
         if table.ids.len() >= limit {
             table.refused = true;
             return None;
         }
         let name: Arc<str> = Arc::from(name);
-        let entry = (Some(Arc::clone(&name)), epoch);
-        let id = match table.free.pop() {
-            Some(id) => {
-                table.entries[id as usize] = entry;
-                id
-            }
-            None => {
-                let id = u32::try_from(table.entries.len()).ok()?;
-                table.entries.push(entry);
-                id
-            }
-        };
-        table.ids.insert(Arc::clone(&name), id);
+        let id = table.add(&name, hash, epoch)?;
         Some((name, id))
     }
 
@@ -103,13 +157,14 @@ impl Names {
 
     /// The name behind a number; empty for a number that is not given out.
     pub fn name(&self, id: u32) -> Arc<str> {
-        let name = self.lock().entries.get(id as usize).and_then(|(name, _)| name.clone());
+        let name = self.lock().entries.get(id as usize).and_then(|entry| entry.name.clone());
         name.unwrap_or_else(|| Arc::from(""))
     }
 
     /// The number of a name that is known.
     pub fn id(&self, name: &str) -> Option<u32> {
-        self.lock().ids.get(name).copied()
+        let table = self.lock();
+        table.find(name, table.hash(name))
     }
 
     /// How many names are known.
@@ -139,16 +194,8 @@ impl Names {
             let mut guard = self.lock();
             let table = &mut *guard;
             let to = table.entries.len().min(from + SWEEP_STEP);
-            for id in from..to {
-                let (name, noted) = &mut table.entries[id];
-                if *noted < epoch
-                    && !in_use.contains(id as u32)
-                    && let Some(name) = name.take()
-                {
-                    table.ids.remove(&name);
-                    table.free.push(id as u32);
-                    freed += 1;
-                }
+            for id in from as u32..to as u32 {
+                freed += usize::from(!in_use.contains(id) && table.free(id, epoch));
             }
             if to == table.entries.len() {
                 table.swept = table.ids.len();
@@ -239,5 +286,31 @@ mod tests {
         assert_eq!(names.id("gone"), None);
         assert_eq!(cache.id(names, "new", 4), Some(2), "the number is free again");
         assert_eq!((&*names.name(1), &*names.name(2), names.len()), ("in a window", "new", 4));
+    }
+
+    /// Every second name goes, many times over: the others are found and keep their numbers, and
+    /// what comes in their stead gets the numbers that are free.
+    #[test]
+    fn names_are_found_however_many_have_gone() {
+        let dictionary = Dictionary::new(0);
+        let names = &dictionary.sources;
+        let mut cache = Cache::default();
+        let mut known: Vec<String> = Vec::new();
+        for round in 0..5u32 {
+            known.extend((0..2_000).map(|n| format!("{round} {n} {}", "x".repeat(n % 23))));
+            let ids: Vec<u32> = known.iter().map(|name| cache.id(names, name, 9_000).unwrap()).collect();
+            assert!(ids.iter().all(|&id| id < 4_000), "numbers are used again");
+            let epoch = dictionary.begin_sweep(true).unwrap();
+            cache.begin_epoch(epoch);
+            let mut in_use = InUse::new(0);
+            ids.iter().step_by(2).for_each(|&id| in_use.sources.insert(id));
+            assert_eq!(dictionary.sweep(&in_use, epoch), known.len() / 2);
+            for (name, id) in known.iter().zip(&ids) {
+                let kept = in_use.sources.contains(*id);
+                assert_eq!(names.id(name), kept.then_some(*id));
+                assert_eq!(&*names.name(*id), if kept { name } else { "" });
+            }
+            known = known.into_iter().step_by(2).collect();
+        }
     }
 }

@@ -68,7 +68,7 @@ impl InUse {
     /// Everything that an aggregate refers to is in use.
     pub fn aggregate(&mut self, aggregate: &crate::aggregate::Aggregate) {
         aggregate.fields().for_each(|(id, _)| self.fields.insert(id));
-        aggregate.sources().ids().for_each(|id| self.sources.insert(id));
+        aggregate.sources().for_each(|id| self.sources.insert(id));
     }
 
     /// Adds all of `other`.

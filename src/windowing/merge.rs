@@ -10,13 +10,16 @@
 //! the arrival behind it as well. Events of one arrival may be spread over the shards, which is why the
 //! revisions they cause wait for each other and are one.
 //!
+//! A shard hands its parts out nearly in that order, so they wait in a queue by shard and the least
+//! of the first ones is next; only what is behind its queue's last is sorted in.
+//!
 //! # Revisions
 //!
 //! A shard hands out what it knows of a window as a whole, never a difference. So the newest part
 //! of each shard is kept as long as a late event may still change one of them; sessions, which
 //! live in one shard as a whole, number their revisions themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::ids::InUse;
 use super::{Closed, Kind, Layout, Trigger};
@@ -37,8 +40,11 @@ type Place = (i64, Option<(u64, u32)>, i64, usize, i64, u32);
 /// What results of one window and group have in common through their revisions.
 type Name = (usize, i64, u32);
 
-/// Parts of one result.
+/// Parts of one result by shard.
 type Parts = Vec<(usize, Closed)>;
+
+/// A queue that has grown beyond this gives memory back when it is nearly empty, parts.
+const SMALL_QUEUE: usize = 1_024;
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -54,7 +60,12 @@ pub struct Merger {
     layout: Layout,
     /// By shard: its watermark, and the arrival before which it has applied and told all.
     shards: Vec<(i64, u64)>,
-    pending: BTreeMap<Place, Parts>,
+    /// By shard: parts that wait, in order.
+    queues: Vec<VecDeque<Closed>>,
+    /// Parts that came behind their place.
+    sorted_in: BTreeMap<Place, Parts>,
+    /// The parts of the next result; empty in between.
+    parts: Parts,
     /// Published windows that may still be revised, by the moment from which they may not.
     kept: BTreeMap<(i64, Name), Kept>,
 }
@@ -62,17 +73,50 @@ pub struct Merger {
 impl Merger {
     /// A merger for `shards` engines of the same `layout`.
     pub fn new(layout: Layout, shards: usize) -> Self {
-        Self { layout, shards: vec![(i64::MIN, 0); shards], pending: BTreeMap::new(), kept: BTreeMap::new() }
+        Self {
+            layout,
+            shards: vec![(i64::MIN, 0); shards],
+            queues: vec![VecDeque::new(); shards],
+            sorted_in: BTreeMap::new(),
+            parts: Vec::new(),
+            kept: BTreeMap::new(),
+        }
     }
 
     /// A shard's part of a result.
     pub fn add(&mut self, shard: usize, part: Closed) {
-        let (watermark_us, arrival) = match part.trigger {
-            Trigger::Due => (part.end_us, None),
-            Trigger::Late { arrival_ns, lane, watermark_us } => (watermark_us, Some((arrival_ns, lane))),
-        };
-        let place = (watermark_us, arrival, part.end_us, part.window, part.start_us, part.group);
-        self.pending.entry(place).or_default().push((shard, part));
+        let queue = &mut self.queues[shard];
+        if queue.back().is_none_or(|last| place(last) <= place(&part)) {
+            queue.push_back(part);
+        } else {
+            self.sorted_in.entry(place(&part)).or_default().push((shard, part));
+        }
+    }
+
+    /// Where the next result stands.
+    fn first_place(&self) -> Option<Place> {
+        let queued = self.queues.iter().filter_map(|queue| queue.front()).map(place).min();
+        let sorted_in = self.sorted_in.keys().next().copied();
+        queued.into_iter().chain(sorted_in).min()
+    }
+
+    /// Takes out the parts that stand at a place.
+    fn take_parts(&mut self, at: Place) -> Parts {
+        let mut parts = std::mem::take(&mut self.parts);
+        for (shard, queue) in self.queues.iter_mut().enumerate() {
+            while queue.front().is_some_and(|part| place(part) == at) {
+                parts.extend(queue.pop_front().map(|part| (shard, part)));
+            }
+            if queue.capacity() > SMALL_QUEUE && queue.len() < queue.capacity() / 4 {
+                queue.shrink_to(queue.capacity() / 2);
+            }
+        }
+        if let Some(more) = self.sorted_in.remove(&at) {
+            parts.extend(more);
+            // Whichever came first: sums depend on the order in their last bits.
+            parts.sort_by_key(|&(shard, _)| shard);
+        }
+        parts
     }
 
     /// A shard has told everything up to this watermark and from arrivals before this one.
@@ -80,10 +124,11 @@ impl Merger {
         self.shards[shard] = (watermark_us, arrival_ns);
         if !self.kept.is_empty() {
             let watermark_us = self.watermark_us();
+            let first = self.first_place();
             while let Some(entry) = self.kept.first_entry()
                 && entry.key().0 <= watermark_us
                 // What is still to come out counts on it.
-                && self.pending.keys().next().is_none_or(|place| place.0 > entry.key().0)
+                && first.is_none_or(|place| place.0 > entry.key().0)
             {
                 entry.remove();
             }
@@ -98,25 +143,24 @@ impl Merger {
     /// The next result that is complete; with `all`, also what is not, as not final.
     pub fn next(&mut self, all: bool) -> Option<Complete> {
         let watermark_us = self.watermark_us();
-        let entry = self.pending.first_entry()?;
-        let &(due_us, arrival, ..) = entry.key();
+        let at = self.first_place()?;
+        let (due_us, arrival, ..) = at;
         // A shard may be past an arrival and still be closing what was due before it.
         let arrived = |(arrival_ns, _)| self.shards.iter().all(|s| s.1 > arrival_ns);
         let ready = due_us <= watermark_us && arrival.is_none_or(arrived);
         if !ready && !all {
             return None;
         }
-        let mut parts = entry.remove();
-        // Whichever came first: sums depend on the order in their last bits.
-        parts.sort_by_key(|&(shard, _)| shard);
+        let mut parts = self.take_parts(at);
         let is_final = parts[0].1.end_us <= watermark_us;
-        let mut closed = self.put_together(parts);
+        let mut closed = self.put_together(&mut parts);
+        self.parts = parts;
         // More might have come.
         closed.partial |= !is_final;
         Some(Complete { closed, is_final })
     }
 
-    fn put_together(&mut self, parts: Parts) -> Closed {
+    fn put_together(&mut self, parts: &mut Parts) -> Closed {
         let single = self.shards.len() == 1;
         let head = &parts[0].1;
         let spec = &self.layout.windows[head.window];
@@ -132,10 +176,14 @@ impl Merger {
             return Closed { revision, ..merge(parts) };
         }
         let header = Closed { aggregate: Aggregate::default(), ..head.clone() };
-        for (shard, part) in parts {
+        for (shard, part) in parts.drain(..) {
             match kept.parts.iter_mut().find(|(of, _)| *of == shard) {
                 Some((_, old)) => *old = part.aggregate,
-                None => kept.parts.push((shard, part.aggregate)),
+                None => {
+                    // Not four places for one part: there may be a million of them.
+                    kept.parts.reserve_exact(1);
+                    kept.parts.push((shard, part.aggregate));
+                }
             }
         }
         kept.parts.sort_by_key(|&(shard, _)| shard);
@@ -148,7 +196,8 @@ impl Merger {
     pub fn mark(&self, in_use: &mut InUse) {
         let families = &self.layout.families;
         let names = |window: usize| families[self.layout.windows[window].family].names();
-        for (_, part) in self.pending.values().flatten() {
+        let sorted_in = self.sorted_in.values().flatten().map(|(_, part)| part);
+        for part in self.queues.iter().flatten().chain(sorted_in) {
             in_use.group(names(part.window), part.group);
             in_use.aggregate(&part.aggregate);
         }
@@ -159,8 +208,16 @@ impl Merger {
     }
 }
 
-fn merge(parts: Parts) -> Closed {
-    let mut parts = parts.into_iter().map(|(_, part)| part);
+fn place(part: &Closed) -> Place {
+    let (watermark_us, arrival) = match part.trigger {
+        Trigger::Due => (part.end_us, None),
+        Trigger::Late { arrival_ns, lane, watermark_us } => (watermark_us, Some((arrival_ns, lane))),
+    };
+    (watermark_us, arrival, part.end_us, part.window, part.start_us, part.group)
+}
+
+fn merge(parts: &mut Parts) -> Closed {
+    let mut parts = parts.drain(..).map(|(_, part)| part);
     let Some(mut first) = parts.next() else {
         unreachable!("a result without parts");
     };
@@ -221,5 +278,20 @@ mod tests {
         assert_eq!(marked(&merger), (true, true, true), "by the other shard's watermark");
         merger.reached(1, 15, 200);
         assert_eq!(marked(&merger), (false, false, false));
+    }
+
+    #[test]
+    fn parts_come_out_in_order_whatever_the_order_they_came_in() {
+        let mut merger = Merger::new(layout(0), 2);
+        let of = |group| Closed { group, ..part(group) };
+        for (shard, group) in [(0, 5), (1, 3), (0, 3), (0, 9), (1, 4), (0, 4), (0, 7)] {
+            merger.add(shard, of(group));
+        }
+        merger.reached(0, 10, 0);
+        assert!(merger.next(false).is_none(), "one shard has told all");
+        merger.reached(1, 10, 0);
+        let next = || merger.next(false).map(|c| (c.closed.group, c.closed.aggregate.event_count()));
+        let all: Vec<_> = std::iter::from_fn(next).collect();
+        assert_eq!(all, [(3, 2), (4, 2), (5, 1), (7, 1), (9, 1)]);
     }
 }

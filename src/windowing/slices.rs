@@ -13,14 +13,13 @@
 //! a slice exactly if it entered at least one window. Windows of different lateness can share
 //! slices because a window that refuses an event is never merged again.
 
+mod cells;
 mod close;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
-
+use cells::{Cells, Groups};
 use close::Closing;
 
 use super::ids::InUse;
@@ -32,30 +31,6 @@ use crate::aggregate::{Aggregate, Projection};
 pub const MAX_SLICES_PER_WINDOW: i64 = 4_096;
 /// Cleared aggregates kept for the next slices.
 const SPARE: usize = 64;
-
-/// The groups of one slice. Group numbers come from names that strangers choose, so the table
-/// is seeded.
-#[derive(Debug)]
-enum Cells {
-    One(Box<Aggregate>),
-    Many(HashMap<u32, Aggregate, RandomState>),
-}
-
-impl Cells {
-    fn get(&self, group: u32) -> Option<&Aggregate> {
-        match self {
-            Self::One(aggregate) => Some(aggregate),
-            Self::Many(table) => table.get(&group),
-        }
-    }
-
-    fn for_each(&self, mut each: impl FnMut(u32, &Aggregate)) {
-        match self {
-            Self::One(aggregate) => each(0, aggregate),
-            Self::Many(table) => table.iter().for_each(|(&group, aggregate)| each(group, aggregate)),
-        }
-    }
-}
 
 #[derive(Debug)]
 struct Slice {
@@ -222,9 +197,9 @@ impl Grid {
         };
         let aggregate = match &mut slice.cells {
             Cells::One(aggregate) => aggregate,
-            Cells::Many(table) => {
+            Cells::Many(groups) => {
                 let spare = &mut self.spare;
-                table.entry(group).or_insert_with(|| spare.pop().unwrap_or_default())
+                groups.get_or_insert(group, || spare.pop().unwrap_or_default())
             }
         };
         sample.record(aggregate, &self.keep);
@@ -236,7 +211,12 @@ impl Grid {
         let expires_us = self.members.iter().map(expiry).max().unwrap_or(i64::MIN);
         let cells = match self.family.names() {
             GroupNames::None => Cells::One(Box::new(self.spare.pop().unwrap_or_default())),
-            _ => Cells::Many(HashMap::default()),
+            // A new window has about as many groups as the last one. Only the newest slice goes by
+            // that, so that one flood leaves one table that is too large and not many.
+            _ => Cells::Many(match self.slices.last_key_value() {
+                Some((&last_us, last)) if last_us < start_us => Groups::with_room(last.cells.len()),
+                _ => Groups::default(),
+            }),
         };
         self.slices.insert(start_us, Slice { cells, expires_us });
         self.find_next_end();
@@ -301,9 +281,7 @@ impl Grid {
         }
         let mut all = Aggregate::default();
         for (_, slice) in self.slices.range(start_us..member.end(start_us)) {
-            if let Cells::Many(table) = &slice.cells
-                && table.len() > most_groups
-            {
+            if slice.cells.len() > most_groups {
                 return None;
             }
             slice.cells.for_each(|_, aggregate| all.merge_shown(aggregate, &member.show));

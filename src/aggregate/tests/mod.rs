@@ -5,9 +5,10 @@ mod moments;
 mod quantile;
 mod top;
 
+use super::fields::SCANNED_FIELDS;
 use super::*;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Random numbers that rerun from a seed: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
 pub(super) struct Random(pub(super) u64);
@@ -114,11 +115,12 @@ fn check(aggregate: &Aggregate, events: &[Event]) -> Result<(), TestCaseError> {
     prop_assert_eq!(aggregate.event_count(), events.len() as u64);
     prop_assert_eq!(aggregate.is_empty(), events.is_empty());
     prop_assert_eq!(aggregate.types().collect::<BTreeMap<_, _>>(), kinds);
+    let all_sources: BTreeSet<u32> = sources.keys().copied().collect();
     let mut expected: Vec<_> = sources.into_iter().collect();
     expected.sort_by_key(|&(id, n)| (std::cmp::Reverse(n), id));
     expected.truncate(10);
     prop_assert_eq!(aggregate.top(10), expected);
-    prop_assert_eq!(aggregate.sources().error_bound(), 0);
+    prop_assert_eq!(aggregate.sources().collect::<BTreeSet<_>>(), all_sources);
 
     let found: BTreeMap<_, _> = aggregate.fields().collect();
     let ids = |ids: Vec<&u32>| ids.into_iter().copied().collect::<Vec<_>>();
@@ -227,6 +229,26 @@ fn a_session_of_one_source_and_one_field_is_small() {
     }
     let size_bytes = aggregate.size_bytes();
     assert!(size_bytes <= 700, "{size_bytes} bytes");
+}
+
+/// There may be a million of them.
+#[test]
+fn a_group_of_one_source_one_type_and_one_field_is_one_piece() {
+    let mut aggregate = Aggregate::new();
+    for x in [3.0, 1.0] {
+        aggregate.begin_event(7, 2);
+        aggregate.record_field(0, x);
+    }
+    assert_eq!(aggregate.size_bytes(), size_of::<Aggregate>());
+    assert!(size_of::<Aggregate>() <= 136);
+    // A second source, type or field is one more, and the first ones stay.
+    aggregate.begin_event(8, 1);
+    aggregate.record_field(5, 4.0);
+    assert!(aggregate.size_bytes() > size_of::<Aggregate>());
+    assert_eq!(aggregate.top(2), [(7, 2), (8, 1)]);
+    assert_eq!(aggregate.types().collect::<Vec<_>>(), [(1, 1), (2, 2)]);
+    assert_eq!(aggregate.field(0).map(|stats| stats.moments.sum()), Some(4.0));
+    assert_eq!(aggregate.field(5).map(|stats| stats.moments.sum()), Some(4.0));
 }
 
 /// Few and many fields, in any order, across a clear and a merge: each keeps its own values.

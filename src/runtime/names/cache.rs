@@ -1,14 +1,16 @@
 //! One thread's view of a table of names: a hash table of its own, and in front of it a small memo
-//! of short names, which most events repeat.
+//! of short names, which most events repeat. Short names are told by their own bytes there as well,
+//! so that nothing else has to be read for them.
 //!
 //! What must always hold: a memo answers only for the very name it was made for. Strangers who
 //! choose names that share a place in it make it useless, and nothing worse: behind it stands the
 //! seeded table.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashTable};
 
 use super::Names;
 
@@ -18,7 +20,9 @@ const MEMOS: usize = 512;
 /// One thread's view of a table.
 #[derive(Debug, Default)]
 pub struct Cache {
-    ids: HashMap<Arc<str>, u32, RandomState>,
+    short: HashTable<Memo>,
+    hasher: RandomState,
+    long: HashMap<Arc<str>, u32, RandomState>,
     /// Empty until the first short name comes.
     memos: Vec<Memo>,
     epoch: u32,
@@ -51,33 +55,50 @@ impl Memo {
     }
 }
 
+impl Memo {
+    /// Seeded, of the name alone.
+    fn hash(&self, hasher: &RandomState) -> u64 {
+        hasher.hash_one((self.first, self.last, self.len))
+    }
+}
+
 impl Cache {
     /// The number of `name`; `None` when the shared table is full and does not know it.
     #[inline]
     pub fn id(&mut self, names: &Names, name: &str, limit: usize) -> Option<u32> {
-        let memo = Memo::of(name);
-        if let Some((memo, place)) = memo
-            && let Some(&known) = self.memos.get(place)
+        let Some((memo, place)) = Memo::of(name) else {
+            return self.look_up_long(names, name, limit);
+        };
+        if let Some(&known) = self.memos.get(place)
             && (Memo { id: 0, ..known }) == memo
         {
             return Some(known.id);
         }
-        let id = self.look_up(names, name, limit)?;
-        if let Some((memo, place)) = memo {
-            if self.memos.is_empty() {
-                self.memos.resize(MEMOS, Memo::default());
-            }
-            self.memos[place] = Memo { id, ..memo };
+        let id = self.look_up_short(memo, names, name, limit)?;
+        if self.memos.is_empty() {
+            self.memos.resize(MEMOS, Memo::default());
         }
+        self.memos[place] = Memo { id, ..memo };
         Some(id)
     }
 
-    fn look_up(&mut self, names: &Names, name: &str, limit: usize) -> Option<u32> {
-        if let Some(&id) = self.ids.get(name) {
+    fn look_up_short(&mut self, memo: Memo, names: &Names, name: &str, limit: usize) -> Option<u32> {
+        let hash = memo.hash(&self.hasher);
+        if let Some(known) = self.short.find(hash, |&known| Memo { id: 0, ..known } == memo) {
+            return Some(known.id);
+        }
+        let (_, id) = names.intern(name, limit, self.epoch)?;
+        let hasher = &self.hasher;
+        self.short.insert_unique(hash, Memo { id, ..memo }, |known| known.hash(hasher));
+        Some(id)
+    }
+
+    fn look_up_long(&mut self, names: &Names, name: &str, limit: usize) -> Option<u32> {
+        if let Some(&id) = self.long.get(name) {
             return Some(id);
         }
         let (name, id) = names.intern(name, limit, self.epoch)?;
-        self.ids.insert(name, id);
+        self.long.insert(name, id);
         Some(id)
     }
 
@@ -100,11 +121,13 @@ mod tests {
             let text = format!("{:0width$}", n, width = n as usize % 20);
             format!("{}{}", &text[text.len() / 2..], &text[..text.len() / 2])
         };
-        let all: Vec<String> = (0..5_000).map(name).collect();
+        let alike = (0..3_000).map(|n| format!("the same{n}"));
+        let all: Vec<String> = (0..5_000).map(name).chain(alike).collect();
         for _ in 0..3 {
             for name in &all {
                 let id = cache.id(&names, name, 10_000).unwrap();
                 assert_eq!(&*names.name(id), name);
+                assert_eq!(names.id(name), Some(id));
             }
         }
         // A length is part of a name: these are alike in all their bytes but for it.

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 
 use super::super::{Budget, Closed, Trigger};
-use super::{Cells, Grid, Member, SPARE};
+use super::{Grid, Member, SPARE};
 use crate::aggregate::Aggregate;
 
 /// A window that is being closed.
@@ -12,10 +12,18 @@ use crate::aggregate::Aggregate;
 pub(super) struct Closing {
     pub(super) start_us: i64,
     /// Parts that are still to come, descending: the group above, the number of the slice below
-    /// 32 bits.
+    /// 32 bits; of a window of one slice, the group's place in it.
     parts: Vec<u64>,
-    /// Its one slice will not be looked at again, so that aggregates may be moved out of it.
-    moves: bool,
+    of_slices: Slices,
+}
+
+/// What a window is merged from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slices {
+    Many,
+    One,
+    /// One that will not be looked at again, so that aggregates may be moved out of it.
+    Last,
 }
 
 impl Closing {
@@ -24,10 +32,10 @@ impl Closing {
         self.parts.last().map(|part| (part >> 32) as u32)
     }
 
-    /// The number of the next slice that the group is in.
-    fn next_of(&mut self, group: u32) -> Option<i64> {
+    /// The number of the next slice that the group is in, or its place.
+    fn next_of(&mut self, group: u32) -> Option<u32> {
         let part = self.parts.pop_if(|part| *part >> 32 == u64::from(group))?;
-        Some(i64::from(part as u32))
+        Some(part as u32)
     }
 }
 
@@ -67,14 +75,8 @@ impl Grid {
                     return false;
                 }
                 let mut aggregate = Aggregate::default();
-                while let Some(number) = closing.next_of(group) {
-                    let slice_us = start_us.saturating_add(number * self.slice_us);
-                    if closing.moves {
-                        aggregate = self.moved(slice_us, group);
-                    } else if let Some(part) = self.slices.get(&slice_us).and_then(|s| s.cells.get(group)) {
-                        aggregate.merge_shown(part, &self.members[at].show);
-                        budget.spend(1);
-                    }
+                while let Some(part) = closing.next_of(group) {
+                    self.add_part(at, &closing, group, part, &mut aggregate, budget);
                 }
                 out.push(self.closed(at, start_us, group, Trigger::Due, aggregate));
             }
@@ -83,34 +85,60 @@ impl Grid {
         true
     }
 
-    fn begin_closing(&self, at: usize, start_us: i64, watermark_us: i64) -> Closing {
-        let member = &self.members[at];
-        // With one member, a slice of one window that nothing late may change is nobody else's.
-        let alone = self.members.len() == 1 && member.size_us == self.slice_us;
-        let mut moves = alone;
-        let mut parts = Vec::new();
-        for (&slice_us, slice) in self.slices.range(start_us..member.end(start_us)) {
-            moves &= slice.expires_us <= watermark_us;
-            let number = ((slice_us - start_us) / self.slice_us) as u64;
-            match &slice.cells {
-                Cells::One(_) => parts.push(number),
-                Cells::Many(table) => {
-                    parts.extend(table.keys().map(|&group| u64::from(group) << 32 | number));
-                }
+    /// Adds a part of a group to its result.
+    fn add_part(
+        &mut self,
+        at: usize,
+        closing: &Closing,
+        group: u32,
+        part: u32,
+        aggregate: &mut Aggregate,
+        budget: &mut Budget,
+    ) {
+        let show = &self.members[at].show;
+        let found = match closing.of_slices {
+            Slices::Many => {
+                let slice_us = closing.start_us.saturating_add(i64::from(part) * self.slice_us);
+                budget.spend(1);
+                self.slices.get(&slice_us).and_then(|slice| slice.cells.get(group))
             }
+            Slices::One => {
+                budget.spend(1);
+                self.slices.get(&closing.start_us).and_then(|slice| slice.cells.at(part))
+            }
+            Slices::Last => {
+                if let Some(slice) = self.slices.get_mut(&closing.start_us) {
+                    *aggregate = slice.cells.take(part);
+                }
+                return;
+            }
+        };
+        if let Some(found) = found {
+            aggregate.merge_shown(found, show);
         }
-        parts.sort_unstable_by_key(|&part| Reverse(part));
-        Closing { start_us, parts, moves }
     }
 
-    /// A group's aggregate out of the only slice that starts at `start_us`.
-    fn moved(&mut self, start_us: i64, group: u32) -> Aggregate {
-        let slice = self.slices.get_mut(&start_us);
-        let moved = slice.and_then(|slice| match &mut slice.cells {
-            Cells::One(aggregate) => Some(std::mem::take(&mut **aggregate)),
-            Cells::Many(table) => table.remove(&group),
-        });
-        moved.unwrap_or_default()
+    fn begin_closing(&self, at: usize, start_us: i64, watermark_us: i64) -> Closing {
+        let member = &self.members[at];
+        let mut slices = self.slices.range(start_us..member.end(start_us));
+        let mut parts = Vec::new();
+        let mut of_slices = Slices::Many;
+        if member.size_us == self.slice_us
+            && let Some((_, slice)) = slices.next()
+        {
+            // With one member, a slice that nothing late may change is nobody else's.
+            let last = self.members.len() == 1 && slice.expires_us <= watermark_us;
+            of_slices = if last { Slices::Last } else { Slices::One };
+            parts.extend(slice.cells.places().map(|(group, place)| part(group, place)));
+        }
+        for (&slice_us, slice) in slices {
+            let number = ((slice_us - start_us) / self.slice_us) as u32;
+            parts.extend(slice.cells.places().map(|(group, _)| part(group, number)));
+        }
+        // Not `sort_unstable`: groups come mostly in the order of their numbers, which are given out
+        // in the order of first events too, and this one makes use of it.
+        parts.sort_by_key(|&part| Reverse(part));
+        Closing { start_us, parts, of_slices }
     }
 
     pub(super) fn find_next_end(&mut self) {
@@ -125,16 +153,15 @@ impl Grid {
             if entry.get().expires_us > watermark_us {
                 break;
             }
-            let mut keep = |mut aggregate: Aggregate| {
-                if self.spare.len() < SPARE {
-                    aggregate.clear();
-                    self.spare.push(aggregate);
-                }
-            };
-            match entry.remove().cells {
-                Cells::One(aggregate) => keep(*aggregate),
-                Cells::Many(table) => table.into_values().take(SPARE).for_each(keep),
+            let more = SPARE.saturating_sub(self.spare.len());
+            for mut aggregate in entry.remove().cells.into_first(more) {
+                aggregate.clear();
+                self.spare.push(aggregate);
             }
         }
     }
+}
+
+fn part(group: u32, below: u32) -> u64 {
+    u64::from(group) << 32 | u64::from(below)
 }
