@@ -181,6 +181,11 @@ impl Core {
                 revises: layout.windows.iter().any(|window| window.lateness_us > 0),
                 group_tables: tables,
                 settle_per_turn: plan.settle_per_turn,
+                steps_us: config
+                    .windows
+                    .iter()
+                    .map(|window| plan::windows::micros(window.kind.step()))
+                    .collect(),
                 most_top,
                 reports,
                 late,

@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use super::file::Place;
 use super::tables::{Entry, entries};
-use super::{Alert, Config, Errors, Statistic};
+use super::{Alert, Config, Errors, Statistic, Window, WindowKind};
 
 const ALERT_KEYS: &[&str] =
     &["name", "window", "field", "statistic", "above", "below", "for", "level", "message"];
@@ -32,27 +32,33 @@ pub(super) fn alerts(
     place: &Place<'_>,
     errors: &mut Errors,
 ) {
-    let names: Vec<String> = config.windows.iter().map(|w| w.name.clone()).collect();
     let Some(value) = value else {
-        config.alerts.retain(|alert| names.contains(&alert.window));
+        let windows = &config.windows;
+        config.alerts.retain(|alert| windows.iter().any(|window| window.name == alert.window));
         return;
     };
     config.alerts.clear();
     entries(value, "alert", place, errors, |mut entry| {
-        if let Some(alert) = alert(&mut entry, &names) {
+        if let Some(alert) = alert(&mut entry, &config.windows, &config.alerts) {
             config.alerts.push(alert);
         }
     });
 }
 
-fn alert(entry: &mut Entry<'_, '_>, windows: &[String]) -> Option<Alert> {
+fn alert(entry: &mut Entry<'_, '_>, windows: &[Window], alerts: &[Alert]) -> Option<Alert> {
     entry.unknown_keys(ALERT_KEYS);
     let name = entry.text("name", "a name")?;
-    let known = format!("the name of a window: {}", windows.join(", "));
+    let names: Vec<&str> = windows.iter().map(|w| w.name.as_str()).collect();
+    let known = format!("the name of a window: {}", names.join(", "));
     let window = entry.text("window", &known)?;
-    if !windows.iter().any(|w| w == window) {
+    let Some(of) = windows.iter().find(|w| w.name == window) else {
         let value = entry.get("window")?;
         entry.wrong("window", value, &known);
+        return None;
+    };
+    if alerts.iter().any(|alert| alert.name == name) {
+        let value = entry.get("name")?;
+        entry.wrong("name", value, "a name of its own: another alert has this one");
         return None;
     }
     let field = entry.text("field", "the name of a numeric field")?;
@@ -73,6 +79,11 @@ fn alert(entry: &mut Entry<'_, '_>, windows: &[String]) -> Option<Alert> {
         Some(_) => entry.duration("for", MOST_HOLD, "a duration such as \"30s\", 1d at most")?,
         None => Duration::ZERO,
     };
+    if !hold.is_zero() && matches!(of.kind, WindowKind::Session { .. }) {
+        let value = entry.get("for")?;
+        entry.wrong("for", value, "no `for`: between two sessions there is always a pause, so nothing lasts");
+        return None;
+    }
     const LEVEL: &str = "one of info, warning, critical";
     let level = entry.text("level", LEVEL)?;
     if !["info", "warning", "critical"].contains(&level) {

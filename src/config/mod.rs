@@ -218,6 +218,18 @@ pub enum WindowKind {
     },
 }
 
+impl WindowKind {
+    /// How long after the end of a result the next one of its group ends at the earliest, if it
+    /// comes without a pause.
+    pub fn step(self) -> Duration {
+        match self {
+            Self::Tumbling { size } => size,
+            Self::Sliding { slide, .. } => slide,
+            Self::Session { gap } => gap,
+        }
+    }
+}
+
 /// One `[[alert]]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {

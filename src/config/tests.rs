@@ -135,6 +135,9 @@ fn windows_and_alerts() {
     let config = from_toml(&format!("{one}{alert}for = \"30s\"")).unwrap();
     assert_eq!(config.alerts[0].hold, Duration::from_secs(30));
     complains(&format!("{one}{alert}for = \"2d\""), "alert.for = \"2d\": expected a duration such as");
+    complains(&format!("{one}{alert}{alert}"), "another alert has this one");
+    let session = one.replace("tumbling", "session").replace("size", "gap");
+    complains(&format!("{session}{alert}for = \"1s\""), "alert.for = \"1s\": expected no `for`");
     complains(alert, "alert.window = \"w\": expected the name of a window: realtime, minute");
     complains(&format!("{one}{alert}above = 1"), "expected either above or below");
     complains(&format!("{one}{}", alert.replace("p99", "p98")), "expected one of count");

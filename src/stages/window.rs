@@ -64,6 +64,8 @@ pub struct Options {
     pub group_tables: usize,
     /// Results and merged slices a turn.
     pub settle_per_turn: i64,
+    /// By window, how long after a result's end the next one of its group ends, if there is one.
+    pub steps_us: Vec<i64>,
     /// Busiest sources that are kept through a sweep of names.
     pub most_top: usize,
     /// To publish.
@@ -97,6 +99,11 @@ pub struct Window {
     revises: bool,
     group_tables: usize,
     settle_per_turn: i64,
+    steps_us: Vec<i64>,
+    /// Publish is to hear how far the watermark comes until it is here: so that an alert ends when
+    /// the results do.
+    watched_until_us: i64,
+    next_watch_ns: u64,
     most_top: usize,
     late: Tx<LateEvent>,
     reports: Tx<Report>,
@@ -115,7 +122,7 @@ pub struct Window {
     /// Whether anything was applied since the last live report or the last second's report.
     changed_live: bool,
     changed_second: bool,
-    /// Results are at publish that may not be out for want of a watermark.
+    /// Publish waits for the watermark: results that are there may not be out for want of it.
     results_wait: bool,
     /// Watermark and arrival that publish knows of.
     reported: (i64, u64),
@@ -149,6 +156,9 @@ impl Window {
             revises: options.revises,
             group_tables: options.group_tables,
             settle_per_turn: options.settle_per_turn,
+            steps_us: options.steps_us,
+            watched_until_us: i64::MIN,
+            next_watch_ns: 0,
             most_top: options.most_top,
             late: options.late,
             reports: options.reports,
@@ -303,6 +313,9 @@ impl Window {
             if self.changed_second {
                 deadline_ns = earlier(deadline_ns, self.next_report_ns);
             }
+            if self.is_watched() {
+                deadline_ns = earlier(deadline_ns, self.next_watch_ns);
+            }
         } else {
             awaits |= SPACE;
         }
@@ -409,6 +422,10 @@ impl Stage for Window {
             self.unsettled = true;
         }
         self.settle(&mut settling);
+        if self.is_watched() && now.mono_ns >= self.next_watch_ns {
+            self.next_watch_ns = now.mono_ns + REPORT_EVERY_NS;
+            self.results_wait = true;
+        }
         self.hand_on();
         self.reports.flush();
         if !self.held.is_empty() {

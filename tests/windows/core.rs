@@ -46,9 +46,11 @@ impl Daemon {
         Self::with(config, after_s)
     }
 
-    /// A daemon of two window threads with this configuration.
+    /// A daemon with this configuration; of two window threads, unless it says how many.
     pub fn with(mut config: Config, after_s: f64) -> Self {
-        config.threads.window = 2;
+        if config.threads.window == 0 {
+            config.threads.window = 2;
+        }
         let lanes = config.threads.ingest;
         let plan = Plan::new(&config, &Machine { cores: vec![] });
         let start = Now { mono_ns: 1, wall_us: START_S * 1_000_000 + (after_s * 1e6) as i64 };
@@ -132,13 +134,39 @@ impl Daemon {
         );
     }
 
+    /// The number of the publish thread among the stages.
+    pub fn publish(&self) -> usize {
+        self.machine.len() - 1
+    }
+
+    /// One turn of one stage.
+    pub fn turn(&mut self, stage: usize) {
+        self.machine.turn(stage);
+    }
+
+    /// Results that are out, in words or not.
+    pub fn results_out(&self) -> u64 {
+        self.telemetry.publish.results.get()
+    }
+
+    /// Recent alerts, oldest first.
+    pub fn alerts(&self) -> Vec<Value> {
+        self.board.alerts(1_000).iter().map(|json| serde_json::from_str(json).unwrap()).collect()
+    }
+
     /// A reader of the stream with room for so many frames; it gets what it missed after
     /// `last_event_id`.
     pub fn subscribe(&mut self, room: usize, last_event_id: Option<u64>) -> Rx<Arc<Frame>> {
+        let rx = self.subscribe_later(room, last_event_id);
+        self.settle();
+        rx
+    }
+
+    /// The same, with publish's next turn.
+    pub fn subscribe_later(&mut self, room: usize, last_event_id: Option<u64>) -> Rx<Arc<Frame>> {
         let bell = Arc::new(Bell::park());
         let (frames, rx) = ring(room, &bell, &bell);
         assert!(self.subscribes[0].push(Subscribe { frames, last_event_id }).is_ok());
-        self.settle();
         rx
     }
 

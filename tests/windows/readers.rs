@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flumen::config::Config;
+use flumen::config::{Alert, Config};
 use flumen::event::Member;
+use flumen::event::filter::Filter;
 use flumen::message::Frame;
 use flumen::runtime::ring::Rx;
 
-use super::core::{Daemon, tumbling};
+use super::core::{Daemon, START_S, tumbling};
 
 const HISTORY: usize = 5;
 
@@ -103,28 +104,75 @@ fn who_comes_while_results_wait_gets_them_all() {
     assert_eq!(lasting(results).len(), 3);
 }
 
-/// History holds a result, its revision comes with so many others that it is let go: the old one
-/// must go as well.
+/// An alert ends when the results do, however quiet it is; one window thread or several.
 #[test]
-fn what_is_let_go_leaves_nothing_stale_behind() {
-    let mut daemon = daemon();
-    let event = |source: u32, time_s: i64| {
-        let time = super::core::START_S + time_s;
-        format!(r#"{{"source":"s{source:02}","type":"t","timestamp":{time},"data":{{"value":1}}}}"#)
+fn silence_resolves_an_alert() {
+    for threads in [1, 2] {
+        let mut hot = tumbling("hot", 10);
+        hot.filter = Some(Filter::parse("type == 't'").unwrap());
+        let mut config = Config { windows: vec![hot], ..Config::default() };
+        config.alerts = vec![Alert { window: "hot".to_owned(), ..config.alerts[0].clone() }];
+        config.threads.ingest = 1;
+        config.threads.window = threads;
+        let mut daemon = Daemon::with(config, 1.0);
+        daemon.event(0, "s", 0.5, 90.0);
+        daemon.pass(20.0);
+        let states = |daemon: &Daemon| {
+            daemon.alerts().iter().map(|a| a["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(states(&daemon), ["firing"], "{threads} window threads");
+        // Others go on, or nobody does.
+        for second in 0..20 * threads {
+            daemon.pass(0.5);
+            let time = START_S as f64 + daemon.wall_s();
+            daemon.send(0, &format!(r#"{{"source":"s","type":"other","timestamp":{time},"data":{{}}}}"#));
+        }
+        (0..20).for_each(|_| daemon.pass(2.0));
+        assert_eq!(states(&daemon), ["firing", "resolved"], "{threads} window threads");
+    }
+}
+
+/// A burst of more results than publish puts out in a turn: who comes in the middle of it, an alert
+/// in it and a sweep of names find everything that waits.
+#[test]
+fn what_waits_in_a_burst_is_there_for_whoever_comes() {
+    const GROUPS: usize = 1_000;
+    let mut by_source = tumbling("by_source", 10);
+    by_source.group_by = vec![Member::Source];
+    let mut config = Config { windows: vec![by_source], ..Config::default() };
+    // Fires for the one before the last.
+    config.alerts = vec![Alert { window: "by_source".to_owned(), ..config.alerts[0].clone() }];
+    config.threads.ingest = 1;
+    let mut daemon = Daemon::with(config, 1.0);
+    let values = (0..GROUPS).map(|n| (n, if n == GROUPS - 2 { 90 } else { 1 }));
+    let event = |(n, value)| {
+        format!(r#"{{"source":"s{n:04}","type":"t","timestamp":{START_S},"data":{{"value":{value}}}}}"#)
     };
-    // The last by name has the first number.
-    let all = |time_s| (0..12).map(|n| event((n + 11) % 12, time_s)).collect::<Vec<_>>().join("\n");
-    let reader = daemon.subscribe(64, None);
-    daemon.send(0, &all(0));
-    daemon.pass(25.0);
-    daemon.event(0, "s00", 25.0, 1.0);
-    let newest = |d: &Daemon| d.results("by_source").last().unwrap()["group"]["source"].clone();
-    assert_eq!(newest(&daemon), "s11", "the largest name, with a reader");
+    daemon.send(0, &values.map(event).collect::<Vec<_>>().join("\n"));
+    let publish = daemon.publish();
+    daemon.stalled = vec![publish];
+    daemon.pass(20.0);
+    daemon.event(0, "s0000", 20.0, 1.0);
+    // So many turns that some of the results are out, and not all.
+    while daemon.results_out() < 300 {
+        daemon.turn(publish);
+    }
+    assert!(daemon.results_out() < GROUPS as u64 - 300);
+    let mut reader = daemon.subscribe_later(4_096, Some(0));
+    daemon.turn(publish);
+    let early = lasting(frames(&mut reader));
+    assert!(early.len() >= 2 * 300, "{} of what waited, named and unnamed", early.len());
     drop(reader);
-    daemon.pass(2.0); // It is gone with the next frame.
-    daemon.send(0, &all(1));
-    daemon.pass(0.2);
+    daemon.stalled.clear();
+    daemon.settle();
+    let all = frames(&mut daemon.subscribe(4_096, Some(0)));
+    assert!(all[1..].windows(2).all(|pair| pair[0].0 < pair[1].0), "ids rise");
+    let place = |what: &str| all.iter().position(|(_, text)| text.contains(what)).unwrap();
+    assert!(place("event: alert") > place("s0998\"},\"event_count"), "behind its result");
+    assert!(place("event: alert") < place("s0999\"},\"event_count"));
     let results = daemon.results("by_source");
-    assert_eq!(results.len(), HISTORY);
-    assert!(results.iter().all(|r| r["revision"] == 1), "{results:?}");
+    assert_eq!(results.len(), GROUPS);
+    for (n, result) in results.iter().enumerate() {
+        assert_eq!(result["group"]["source"], format!("s{n:04}"));
+    }
 }

@@ -19,7 +19,7 @@ use crate::plan::windows::micros;
 use crate::runtime::names::Dictionary;
 use crate::windowing::Closed;
 
-/// Rules that hold or fire at a time, over all groups.
+/// Groups that one rule holds or fires for at a time.
 const MOST_STATES: usize = 10_000;
 
 /// Something to tell: an alert has begun to fire, or is resolved.
@@ -52,7 +52,11 @@ struct Rule {
     hold_us: i64,
     /// From the end of one result to the end of the next, if there is one.
     next_us: i64,
+    /// Results of all groups share their ends, for it is no session window.
+    aligned: bool,
     newest_end_us: i64,
+    /// Groups with a state.
+    states: usize,
 }
 
 /// A rule that holds.
@@ -86,21 +90,21 @@ impl Alerts {
             let Some(window) = words.windows.iter().position(|w| w.name == alert.window) else {
                 continue; // The configuration has been checked: it names windows that are there.
             };
-            let next_us = micros(match words.windows[window].kind {
-                WindowKind::Tumbling { size } => size,
-                WindowKind::Sliding { slide, .. } => slide,
-                WindowKind::Session { gap } => gap,
-            });
+            let next_us = micros(words.windows[window].kind.step());
             let before = old.iter().find(|rule| rule.alert == *alert);
             let newest_end_us = before.map_or(i64::MIN, |rule| rule.newest_end_us);
             let (alert, hold_us) = (alert.clone(), micros(alert.hold));
-            self.rules.push(Rule { alert, window, hold_us, next_us, newest_end_us });
+            let aligned = !matches!(words.windows[window].kind, WindowKind::Session { .. });
+            self.rules.push(Rule { alert, window, hold_us, next_us, aligned, newest_end_us, states: 0 });
         }
         let mut changes = Vec::new();
         for ((rule, group), state) in std::mem::take(&mut self.states) {
             let rule = &old[rule];
             match self.rules.iter().position(|new| new.alert == rule.alert) {
-                Some(at) => drop(self.states.insert((at, group), state)),
+                Some(at) => {
+                    self.states.insert((at, group), state);
+                    self.rules[at].states += 1;
+                }
                 None => changes.extend(resolved(rule, group, &state, None, words)),
             }
         }
@@ -116,23 +120,35 @@ impl Alerts {
     pub fn judge(&mut self, closed: &Closed, words: &Words<'_>) -> Vec<Change> {
         let mut changes = Vec::new();
         for (at, rule) in self.rules.iter_mut().enumerate().filter(|(_, r)| r.window == closed.window) {
-            if closed.end_us < rule.newest_end_us {
+            let key = (at, closed.group);
+            if !rule.is_newest(closed, self.states.get(&key)) {
                 continue;
             }
-            rule.newest_end_us = closed.end_us;
+            rule.newest_end_us = rule.newest_end_us.max(closed.end_us);
+            // The result between this one and the last is missing: that has ended.
+            let over = |state: &State| closed.end_us > state.end_us.saturating_add(rule.next_us);
+            if self.states.get(&key).is_some_and(over)
+                && let Some(state) = self.states.remove(&key)
+            {
+                rule.states -= 1;
+                changes.extend(resolved(rule, closed.group, &state, None, words));
+            }
             let alert = &rule.alert;
             let field = words.dictionary.fields.id(&alert.field).and_then(|id| closed.aggregate.field(id));
             let value = field.and_then(|field| statistic(field, alert.statistic));
-            let key = (at, closed.group);
             let Some(value) = value.filter(|&value| holds(alert, value)) else {
                 if let Some(state) = self.states.remove(&key) {
+                    rule.states -= 1;
                     changes.extend(resolved(rule, closed.group, &state, Some((closed, value)), words));
                 }
                 continue;
             };
-            if self.states.len() >= MOST_STATES && !self.states.contains_key(&key) {
-                self.untracked += 1;
-                continue;
+            if !self.states.contains_key(&key) {
+                if rule.states >= MOST_STATES {
+                    self.untracked += 1;
+                    continue;
+                }
+                rule.states += 1;
             }
             let state = self.states.entry(key).or_insert(State {
                 since_us: closed.end_us,
@@ -163,6 +179,7 @@ impl Alerts {
         let mut changes = Vec::new();
         for (rule, group) in gone {
             if let Some(state) = self.states.remove(&(rule, group)) {
+                self.rules[rule].states -= 1;
                 changes.extend(resolved(&self.rules[rule], group, &state, None, words));
             }
         }
@@ -177,6 +194,18 @@ impl Alerts {
     /// Windows and groups that states refer to.
     pub fn groups(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
         self.states.keys().map(|&(rule, group)| (self.rules[rule].window, group))
+    }
+}
+
+impl Rule {
+    /// Whether no newer result of the group has been judged, as far as is remembered.
+    fn is_newest(&self, closed: &Closed, state: Option<&State>) -> bool {
+        match state {
+            _ if self.aligned => closed.end_us >= self.newest_end_us,
+            Some(state) => closed.end_us >= state.end_us,
+            // A new session is news; of one that is revised nobody knows what has come since.
+            None => closed.revision == 0 || closed.end_us >= self.newest_end_us,
+        }
     }
 }
 

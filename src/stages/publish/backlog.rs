@@ -4,7 +4,11 @@
 //! once are let go unencoded.
 //!
 //! What must hold: results leave in the order in which they came; of a window, no more wait than
-//! history keeps, and none that is large.
+//! history keeps; none waits that takes the place of another, or is large; and all of them take
+//! little memory.
+//!
+//! Of one window with more groups than history keeps, those stay that came last: the last by number
+//! here, the last by name if somebody reads. Neither is promised.
 
 use std::collections::VecDeque;
 
@@ -12,6 +16,8 @@ use crate::windowing::merge::Complete;
 
 /// Larger results do not wait: what waits is to take about as much memory as its text will.
 const LARGEST_BYTES: usize = 4 * 1024;
+/// Nor does what would make all of them take more than this.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
 
 /// A result, and the numbers of its frames in the stream.
 #[derive(Debug)]
@@ -28,28 +34,39 @@ pub(super) struct Waiting {
 pub(super) struct Backlog {
     windows: Vec<VecDeque<Waiting>>,
     most: usize,
+    bytes: usize,
 }
 
 impl Backlog {
     /// For `windows` windows whose history keeps `most` results each.
     pub(super) fn new(windows: usize, most: usize) -> Self {
-        Self { windows: (0..windows).map(|_| VecDeque::new()).collect(), most }
+        Self { windows: (0..windows).map(|_| VecDeque::new()).collect(), most, bytes: 0 }
     }
 
     /// Whether this result may wait.
     pub(super) fn takes(&self, complete: &Complete) -> bool {
-        complete.closed.window < self.windows.len() && complete.closed.aggregate.size_bytes() <= LARGEST_BYTES
+        let closed = &complete.closed;
+        let bytes = closed.aggregate.size_bytes();
+        closed.window < self.windows.len()
+            && closed.revision == 0
+            && closed.replaces.is_empty()
+            && bytes <= LARGEST_BYTES
+            && self.bytes + bytes <= MOST_BYTES
     }
 
     /// Takes a result in; the one that gives way to it, if there are too many.
     pub(super) fn push(&mut self, waiting: Waiting) -> Option<Waiting> {
         let window = self.windows.get_mut(waiting.complete.closed.window)?;
+        self.bytes += waiting.complete.closed.aggregate.size_bytes();
         window.push_back(waiting);
-        if window.len() > self.most { window.pop_front() } else { None }
+        let gone = if window.len() > self.most { window.pop_front() } else { None };
+        self.bytes -= gone.as_ref().map_or(0, |gone| gone.complete.closed.aggregate.size_bytes());
+        gone
     }
 
     /// Everything, in the order in which it came.
     pub(super) fn take(&mut self) -> Vec<Waiting> {
+        self.bytes = 0;
         let mut all: Vec<Waiting> = self.windows.iter_mut().flat_map(std::mem::take).collect();
         all.sort_unstable_by_key(|waiting| waiting.id);
         all

@@ -132,7 +132,11 @@ impl Board {
         let Some(history) = inner.history.get_mut(window) else {
             return;
         };
-        inner.history_bytes -= remove(history, &kept.group, replaced);
+        for &(start_us, end_us) in replaced {
+            if let Some(gone) = history.remove(&(end_us, start_us, Arc::clone(&kept.group))) {
+                inner.history_bytes -= gone.len();
+            }
+        }
         inner.history_bytes += kept.json.len();
         if let Some(gone) = history.insert((kept.end_us, kept.start_us, kept.group), kept.json) {
             inner.history_bytes -= gone.len();
@@ -148,15 +152,6 @@ impl Board {
                 Some((_, gone)) => inner.history_bytes -= gone.len(),
                 None => break,
             }
-        }
-    }
-
-    /// Forgets the results of a group with the bounds `replaced`.
-    pub fn remove(&self, window: usize, group: &Group, replaced: &[(i64, i64)]) {
-        let mut guard = self.lock();
-        let inner = &mut *guard;
-        if let Some(history) = inner.history.get_mut(window) {
-            inner.history_bytes -= remove(history, group, replaced);
         }
     }
 
@@ -185,7 +180,8 @@ impl Board {
 
     /// Replaces the alerts that fire now (JSON).
     pub fn set_firing(&self, firing: Vec<Arc<str>>) {
-        self.lock().firing = firing;
+        // The old ones are let go outside the lock.
+        let _old = std::mem::replace(&mut self.lock().firing, firing);
     }
 
     /// At most `limit` of the alerts that fire now.
@@ -222,14 +218,6 @@ impl Board {
     pub fn rates(&self) -> Rates {
         self.lock().rates.clone()
     }
-}
-
-/// Removes the results of a group with these bounds; how many bytes they took.
-fn remove(history: &mut BTreeMap<Key, Arc<str>>, group: &Group, bounds: &[(i64, i64)]) -> usize {
-    let gone = bounds
-        .iter()
-        .filter_map(|&(start_us, end_us)| history.remove(&(end_us, start_us, Arc::clone(group))));
-    gone.map(|json| json.len()).sum()
 }
 
 fn push_bounded<T>(queue: &mut VecDeque<T>, item: T, limit: usize) {

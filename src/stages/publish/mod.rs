@@ -115,6 +115,7 @@ pub struct Publish {
     lines_this_second: u64,
     /// No result is ready that is not out.
     all_out: bool,
+    firing_changed: bool,
     recent: Recent,
     live_interval_ns: u64,
     next_live_ns: u64,
@@ -149,6 +150,7 @@ impl Publish {
             alerts,
             lines_this_second: 0,
             all_out: true,
+            firing_changed: false,
             sweep: Sweep::new(shards.len(), options.parsers),
             backlog: Backlog::new(options.windows.len(), options.board.results_per_window()),
             shards,

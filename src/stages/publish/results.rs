@@ -34,11 +34,13 @@ impl Publish {
         for published in 0..RESULTS_PER_TURN {
             let Some(complete) = self.merger.next(all) else {
                 self.settle();
+                self.show_firing();
                 self.all_out = true;
                 return published > 0;
             };
             self.publish_result(complete, now);
         }
+        self.show_firing();
         self.all_out = false;
         true
     }
@@ -59,7 +61,8 @@ impl Publish {
             let unnamed_id = unnamed.then(|| self.subscribers.pass_over(now.mono_ns));
             let id = self.subscribers.pass_over(now.mono_ns);
             if let Some(gone) = self.backlog.push(Waiting { unnamed_id, id, complete }) {
-                self.let_go(&gone);
+                // History would have forgotten it.
+                self.subscribers.forget(gone.id);
             }
             return;
         }
@@ -88,9 +91,16 @@ impl Publish {
             }
             self.lines_this_second += 1;
         }
-        let firing = self.alerts.firing();
-        counters.alerts_firing.set(firing.len() as u64);
-        self.board.set_firing(firing);
+        self.firing_changed = true;
+    }
+
+    /// What fires now, for who asks: once for however many changes.
+    fn show_firing(&mut self) {
+        if std::mem::take(&mut self.firing_changed) {
+            let firing = self.alerts.firing();
+            self.telemetry.publish.alerts_firing.set(firing.len() as u64);
+            self.board.set_firing(firing);
+        }
     }
 
     /// A second has passed: alerts whose next result is missing, and lines that were left out.
@@ -99,6 +109,7 @@ impl Publish {
             let watermark_us = self.merger.watermark_us();
             let changes = self.alerts.expire(watermark_us, &words!(self, now));
             self.announce(changes, now);
+            self.show_firing();
         }
         self.telemetry.publish.alerts_untracked.set(self.alerts.untracked);
         let left_out = self.lines_this_second.saturating_sub(LINES_PER_SECOND);
@@ -113,6 +124,7 @@ impl Publish {
         if self.settings.refresh() {
             let changes = self.alerts.replace(&self.settings.value().alerts, &words!(self, now));
             self.announce(changes, now);
+            self.show_firing();
         }
     }
 
@@ -124,17 +136,6 @@ impl Publish {
                 self.subscribers.remember(id, "", &json);
             }
             self.subscribers.remember(waiting.id, "window", &json);
-        }
-    }
-
-    /// A result that history would have forgotten; what it replaces goes with it.
-    fn let_go(&mut self, gone: &Waiting) {
-        self.subscribers.forget(gone.id);
-        let closed = &gone.complete.closed;
-        let replaced = replaced(closed);
-        if !replaced.is_empty() {
-            let group = self.groups.of(closed.window, closed.group, &self.dictionary);
-            self.board.remove(closed.window, &group, &replaced);
         }
     }
 

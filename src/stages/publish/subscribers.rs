@@ -149,7 +149,8 @@ impl Subscribers {
                 break;
             };
             self.replay_bytes -= gone.text.len();
-            self.forgotten = gone.id;
+            // What was passed over may be newer.
+            self.forgotten = self.forgotten.max(gone.id);
         }
     }
 }
@@ -195,7 +196,7 @@ mod tests {
         (subscribe, rx)
     }
 
-    fn ids(rx: &mut Rx<Arc<Frame>>) -> Vec<(u64, bool)> {
+    fn ids_of(rx: &mut Rx<Arc<Frame>>) -> Vec<(u64, bool)> {
         std::iter::from_fn(|| rx.pop()).map(|frame| (frame.id, frame.text.contains("event: gap"))).collect()
     }
 
@@ -207,10 +208,28 @@ mod tests {
         subs.send("window", "3", FrameKind::Lasting, 0);
         let (new, mut rx) = subscriber(Some(1), 8);
         subs.add(new);
-        assert_eq!(ids(&mut rx), [(3, false)]);
+        assert_eq!(ids_of(&mut rx), [(3, false)]);
         let (from_another_life, mut rx) = subscriber(Some(99), 8);
         subs.add(from_another_life);
-        assert_eq!(ids(&mut rx), [(3, true)]);
+        assert_eq!(ids_of(&mut rx), [(3, true)]);
+    }
+
+    /// Frames that were never made do not come back into memory with those that were.
+    #[test]
+    fn what_was_passed_over_is_a_gap_whatever_is_remembered_behind_it() {
+        let mut subs = Subscribers::new(Arc::default());
+        for _ in 0..REPLAY_FRAMES {
+            subs.send("window", "x", FrameKind::Lasting, 0);
+        }
+        let ids: Vec<u64> = (0..2_000).map(|_| subs.pass_over(0)).collect();
+        let (gone, kept) = ids.split_at(1_990);
+        gone.iter().for_each(|&id| subs.forget(id));
+        kept.iter().for_each(|&id| subs.remember(id, "window", "y"));
+        let (new, mut rx) = subscriber(Some(gone[5]), 64);
+        subs.add(new);
+        let got = ids_of(&mut rx);
+        assert!(got[0].1, "a gap first: {got:?}");
+        assert!(got[1..].iter().map(|&(id, _)| id).eq(kept.iter().copied()));
     }
 
     #[test]
@@ -221,9 +240,9 @@ mod tests {
         for _ in 0..5 {
             subs.send("window", "x", FrameKind::Lasting, 0);
         }
-        assert_eq!(ids(&mut rx), [(1, false), (2, false)]);
+        assert_eq!(ids_of(&mut rx), [(1, false), (2, false)]);
         subs.send("window", "x", FrameKind::Lasting, 1);
-        assert_eq!(ids(&mut rx), [(5, true), (6, false)]);
+        assert_eq!(ids_of(&mut rx), [(5, true), (6, false)]);
         for second in 0..14 {
             subs.send("window", "x", FrameKind::Lasting, second * 1_000_000_000);
         }

@@ -32,6 +32,8 @@ impl Window {
         let changed = !self.closed.is_empty();
         let mut closed = std::mem::take(&mut self.closed);
         for window in closed.drain(..) {
+            let step_us = self.steps_us.get(window.window).copied().unwrap_or_default();
+            self.watched_until_us = self.watched_until_us.max(window.end_us.saturating_add(step_us));
             self.report(Report::Closed(Box::new(window)));
         }
         self.closed = closed;
@@ -50,6 +52,11 @@ impl Window {
             self.report(Report::Reached { watermark_us, arrival_ns: self.reached_ns });
         }
         self.answer_sweep();
+    }
+
+    /// The results that would follow those that are out have not been told missing.
+    pub(super) fn is_watched(&self) -> bool {
+        self.reported.0 < self.watched_until_us && self.ending == Ending::Open
     }
 
     /// Publish is to hear that the last chunk has been worked through, but not at every look

@@ -130,6 +130,31 @@ fn silence_resolves() {
 }
 
 #[test]
+fn a_result_that_is_missing_in_between_ends_it_as_well() {
+    let hold = Duration::from_secs(20);
+    let mut world = World::new(&[alert(), Alert { hold, name: "long".to_owned(), ..alert() }]);
+    assert_eq!(world.result(0, 10, 90.0), ["firing a: 90 90.0"]);
+    assert_eq!(world.result(0, 30, 91.0), ["resolved a: 90 null", "firing a: 91 91.0"]);
+    assert_eq!(world.result(0, 40, 91.0), [""; 0], "for 10 s");
+    assert_eq!(world.result(0, 50, 91.0), ["firing a: 91 91.0"], "for 20 s");
+}
+
+/// Sessions of different groups end when they like.
+#[test]
+fn sessions_are_judged_by_group() {
+    let mut world = World::new(&[]);
+    world.windows[0].kind = WindowKind::Session { gap: Duration::from_secs(10) };
+    assert_eq!(world.tell(|alerts, words| alerts.replace(&[alert()], words)), [""; 0]);
+    assert_eq!(world.result(1, 18, 70.0), [""; 0]);
+    assert_eq!(world.result(0, 15, 90.0), ["firing a: 90 90.0"], "late, and the newest of its group");
+    assert_eq!(world.revision(0, 16, 40.0, 1), ["resolved a: 90 40.0"]);
+    assert_eq!(world.revision(0, 12, 90.0, 1), [""; 0], "nobody knows what came since");
+    assert_eq!(world.result(0, 40, 90.0), ["firing a: 90 90.0"]);
+    let gone = world.tell(|alerts, words| alerts.expire(50 * S, words));
+    assert_eq!(gone, ["resolved a: 90 null"], "a gap behind its end");
+}
+
+#[test]
 fn revisions_of_the_newest_result_count_and_older_ones_do_not() {
     let mut world = World::new(&[alert()]);
     assert_eq!(world.result(0, 10, 70.0), [""; 0]);
@@ -151,10 +176,15 @@ fn a_reload_keeps_what_fires_by_the_same_rule_and_resolves_the_rest() {
 
 #[test]
 fn states_are_bounded() {
-    let mut world = World::new(&[alert()]);
+    let critical = Alert { name: "critical".to_owned(), above: Some(1_000.0), ..alert() };
+    let mut world = World::new(&[alert(), critical]);
     for group in 0..MOST_STATES as u32 + 5 {
         world.result(group, 10, 90.0);
     }
+    let after = MOST_STATES as u32 + 5;
+    assert_eq!(world.result(after, 10, 2_000.0).len(), 1, "another rule has room");
+    assert_eq!(world.result(after, 20, 5.0).len(), 1);
+    world.alerts.untracked -= 1;
     assert_eq!((world.alerts.firing().len(), world.alerts.untracked), (MOST_STATES, 5));
     assert_eq!(world.alerts.groups().count(), MOST_STATES);
     world.result(3, 20, 1.0);
