@@ -13,7 +13,8 @@
 use super::elements::{Elements, Piece};
 use super::json::{self, Parsed};
 use super::msgpack::{self, Cursor, quick};
-use super::scan::{self, Scanned, Shapes};
+use super::scan::{self, Scanned};
+use super::shapes::Shapes;
 use super::{Limits, Reject, Rejection, Scratch};
 
 /// One event of a message.
@@ -32,7 +33,10 @@ pub struct Outcome<'a> {
 pub struct Reader {
     limits: Limits,
     scratch: Scratch,
+    /// Of JSON.
     shapes: Shapes,
+    /// Of MessagePack.
+    packed: Shapes,
     scans: bool,
     strings: bool,
     left: u64,
@@ -55,6 +59,7 @@ impl Reader {
             limits,
             scratch: Scratch::default(),
             shapes: Shapes::default(),
+            packed: Shapes::default(),
             scans: true,
             strings: true,
             left: 0,
@@ -339,9 +344,9 @@ struct Maps<'b, 'r> {
 impl Maps<'_, '_> {
     /// Reads one map; says whether what follows can be told apart.
     fn read_one(&mut self, out: &mut Out<'_>) -> bool {
-        let Reader { scratch, limits, scans, strings, left, .. } = &mut *self.reader;
+        let Reader { scratch, packed, limits, scans, strings, left, .. } = &mut *self.reader;
         let start = self.cursor.position();
-        if *scans && let Some(end) = quick::read(self.body, start, scratch, limits, *strings) {
+        if *scans && let Some(end) = quick::read(self.body, start, scratch, packed, limits, *strings) {
             self.cursor.go_to(end);
             out.put(&self.body[start..end], Ok(scratch));
             return true;

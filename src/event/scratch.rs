@@ -49,9 +49,7 @@ pub struct Scratch {
     has_data: bool,
     /// Names and strings, one after the other, that are no piece of `whole`.
     text: String,
-    /// For the quick reader of MessagePack: becomes `whole`.
-    pub(super) bytes: Vec<u8>,
-    /// The event's text, or the strings of it that are kept, if its spans point into it.
+    /// The event's text, if its spans point into it; of MessagePack, what is ASCII in it.
     whole: String,
     fields: Vec<(Span, f64)>,
     dims: Vec<(Span, Span, Section)>,
@@ -222,17 +220,23 @@ impl Scratch {
         Some(())
     }
 
-    /// Ends a good event whose fields and dimensions were put: the text that spans point into,
-    /// and its own members, of the right length.
-    pub(super) fn complete(
-        &mut self,
-        whole: &str,
-        source: Span,
-        kind: Span,
-        id: Option<Span>,
-        time_us: Option<i64>,
-    ) {
+    /// The text of an event, which its spans point into.
+    pub(super) fn keep_text(&mut self, whole: &str) {
         self.whole.push_str(whole);
+    }
+
+    /// The same for bytes that are no text, of which spans point at ASCII only. All others lose
+    /// their highest bit, which makes text of them: one copy, where many small ones would take longer.
+    pub(super) fn keep_ascii(&mut self, whole: &[u8]) {
+        let mut text = std::mem::take(&mut self.whole).into_bytes();
+        text.extend_from_slice(whole);
+        text.iter_mut().for_each(|byte| *byte &= 0x7f);
+        self.whole = String::from_utf8(text).unwrap_or_default();
+    }
+
+    /// Ends a good event whose text was kept, and whose fields and dimensions were put: its own
+    /// members, of the right length.
+    pub(super) fn complete(&mut self, source: Span, kind: Span, id: Option<Span>, time_us: Option<i64>) {
         (self.source, self.source_is) = (source, Text::Good);
         (self.kind, self.kind_is) = (kind, Text::Good);
         (self.id, self.has_id) = (id.unwrap_or_default(), id.is_some());

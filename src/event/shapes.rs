@@ -1,25 +1,27 @@
 //! The shapes of events seen before: most events of a stream repeat the names, the order and the
 //! white space of others, and differ in their values only.
 //!
-//! A shape is what stands between the values. It is learned from an event that the scanner has
-//! read, and followed by comparing: no search for the end of a name, no look at what was named
-//! before, no nesting to keep track of. Shapes that begin alike share their beginning: they make a
-//! tree of steps, each of them some bytes and the value behind them.
+//! A shape is what stands between the values: names with the punctuation of JSON, or with the
+//! headers of MessagePack. It is learned from an event that the quick reader of the format has read
+//! (`scan`, `msgpack::quick`), and followed by comparing: no search for the end of a name, no look
+//! at what was named before, no nesting to keep track of. Shapes that begin alike share their
+//! beginning: they make a tree of steps, each of them some bytes and the value behind them.
 //!
-//! What must always hold: what follows a shape is read as the scanner would read it. The way of the
-//! scanner through an event depends on the bytes between the values, which are the same, on the
+//! What must always hold: what follows a shape is read as the quick reader would read it. The way of
+//! that through an event depends on the bytes between the values, which are the same, on the
 //! limits, which are the same for all events of a reader, and on two things in values:
 //! - whether a member of an object is an object (then what is in it is part of the shape);
-//! - whether a member is kept, for another one of the name may only be met by json then. So no shape
-//!   is learned from an event in which a name might replace another, whatever their values.
+//! - whether a member is kept, for another one of the name may only be met by the careful reader
+//!   then. So no shape is learned from an event in which a name might replace another, whatever
+//!   their values.
 //!
 //! What a stranger can do with it is bounded: steps, alternatives to a step, bytes and values of an
 //! event that are noted. A tree that has become full is dropped after a while, for the
 //! stream may have changed.
 
-use super::bytes::{byte, sixteen};
-use super::{Scan, Section, Span};
-use crate::event::{MAX_KIND, MAX_NAME, MAX_SOURCE, Scratch};
+use super::scan::bytes::sixteen;
+use super::scratch::{Section, Span};
+use super::{MAX_NAME, Scratch};
 
 /// Steps of the tree.
 const STEPS: usize = 512;
@@ -58,7 +60,7 @@ pub(super) enum Role {
     },
 }
 
-/// What the scanner notes of an event, to learn its shape.
+/// What a quick reader notes of an event, to learn its shape.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     /// Values, from where to where.
@@ -102,20 +104,20 @@ impl Notes {
 
 /// What stands behind the bytes of a step.
 #[derive(Clone, Copy, Debug)]
-struct Target {
-    is: Is,
-    level: usize,
+pub(super) struct Target {
+    pub(super) is: Is,
+    pub(super) level: usize,
     /// Whether the value may be an object.
-    object: bool,
+    pub(super) object: bool,
     /// Whether the name was built.
     built: bool,
-    /// The name: where among the bytes of all steps if it was built, else where in front of the value.
+    /// The name: where among the names of all steps if it was built, else where in front of the value.
     name: (usize, usize),
 }
 
 /// As [`Role`], in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Is {
+pub(super) enum Is {
     Id,
     Source,
     Kind,
@@ -125,24 +127,24 @@ enum Is {
     Metadata,
     /// Nothing, the event is over.
     End,
-    /// The same, and there was a line feed in it.
+    /// The same, and there was a line feed in it, between values.
     EndOverLines,
 }
 
 /// Bytes, and the value behind them.
 #[derive(Debug)]
-struct Step {
+pub(super) struct Step {
     /// The first sixteen of the bytes, zeros behind fewer, and the bits that these take.
     first: u128,
     mask: u128,
     /// The last sixteen, if there are more.
     last: u128,
-    len: usize,
+    pub(super) len: usize,
     /// Where they lie among the bytes of all steps.
     at: usize,
-    target: Target,
+    pub(super) target: Target,
     /// The first step behind the value.
-    then: u32,
+    pub(super) then: u32,
     /// The step to try if this one does not fit.
     or: u32,
 }
@@ -151,15 +153,37 @@ struct Step {
 #[derive(Debug, Default)]
 pub(super) struct Steps {
     /// The first step to try.
-    first: u32,
+    pub(super) first: u32,
     steps: Vec<Step>,
-    bytes: String,
+    bytes: Vec<u8>,
+    /// The names that were built.
+    names: String,
 }
 
 impl Steps {
     #[inline(always)]
     fn get(&self, step: u32) -> Option<&Step> {
         self.steps.get(step as usize)
+    }
+
+    /// The step that begins at `at`, of those from `next` on.
+    #[inline(always)]
+    pub(super) fn find(&self, next: u32, bytes: &[u8], at: usize) -> Option<&Step> {
+        let mut step = self.get(next)?;
+        while !self.fits(step, bytes, at) {
+            step = self.get(step.or)?;
+        }
+        Some(step)
+    }
+
+    /// The name of the member whose value begins at `value`, counted from the beginning of the event.
+    #[inline(always)]
+    pub(super) fn name(&self, target: &Target, value: usize, scratch: &mut Scratch) -> Span {
+        let (start, end) = target.name;
+        if target.built {
+            return scratch.build(self.names.get(start..end).unwrap_or(""));
+        }
+        Span::of_whole(value - start, value - end)
     }
 
     /// Whether the bytes from `at` on are this step's.
@@ -169,12 +193,12 @@ impl Steps {
             && match step.len {
                 0..=16 => true,
                 17..=32 => sixteen(bytes, at + step.len - 16) == step.last,
-                _ => bytes.get(at..at + step.len) == Some(self.bytes_of(step).as_bytes()),
+                _ => bytes.get(at..at + step.len) == Some(self.bytes_of(step)),
             }
     }
 
-    fn bytes_of(&self, step: &Step) -> &str {
-        self.bytes.get(step.at..step.at + step.len).unwrap_or("")
+    fn bytes_of(&self, step: &Step) -> &[u8] {
+        self.bytes.get(step.at..step.at + step.len).unwrap_or(&[])
     }
 
     /// The step behind `before` (`None`: the first of all) that has these bytes; it is made if there
@@ -182,7 +206,7 @@ impl Steps {
     fn step(
         &mut self,
         before: Option<u32>,
-        bytes: &str,
+        bytes: &[u8],
         target: impl FnOnce(&mut String) -> Target,
     ) -> Option<u32> {
         let mut next = before.map_or(Some(self.first), |before| Some(self.get(before)?.then))?;
@@ -201,8 +225,8 @@ impl Steps {
             }
             (n, next) = (n + 1, step.or);
         }
-        if self.steps.len() == STEPS || n == ALTERNATIVES || self.bytes.len() + bytes.len() + MAX_NAME > BYTES
-        {
+        let all = self.bytes.len() + bytes.len() + self.names.len() + MAX_NAME;
+        if self.steps.len() == STEPS || n == ALTERNATIVES || all > BYTES {
             return None;
         }
         let new = self.steps.len() as u32;
@@ -212,15 +236,16 @@ impl Steps {
             (None, None) => self.first = new,
         }
         let at = self.bytes.len();
-        self.bytes.push_str(bytes);
-        let target = target(&mut self.bytes);
+        self.bytes.extend_from_slice(bytes);
+        let target = target(&mut self.names);
         let mut first = [0; 16];
         let taken = bytes.len().min(first.len());
-        first[..taken].copy_from_slice(&bytes.as_bytes()[..taken]);
+        first[..taken].copy_from_slice(&bytes[..taken]);
         self.steps.push(Step {
             first: u128::from_le_bytes(first),
-            mask: u128::MAX >> (8 * (first.len() - taken)),
-            last: bytes.as_bytes().last_chunk().map_or(0, |last| u128::from_le_bytes(*last)),
+            // None, at the end of an event of MessagePack, fit everywhere.
+            mask: u128::MAX.checked_shr(8 * (first.len() - taken) as u32).unwrap_or(0),
+            last: bytes.last_chunk().map_or(0, |last| u128::from_le_bytes(*last)),
             len: bytes.len(),
             at,
             target,
@@ -233,7 +258,7 @@ impl Steps {
 
 /// Shapes of events, learned and being learned.
 #[derive(Debug, Default)]
-pub(in super::super) struct Shapes {
+pub(super) struct Shapes {
     pub(super) steps: Steps,
     pub(super) notes: Notes,
     /// Events there was no room for.
@@ -241,9 +266,9 @@ pub(in super::super) struct Shapes {
 }
 
 impl Shapes {
-    /// Learns the shape of the event from `from` to `end`, which the scanner has just read.
-    pub(super) fn learn(&mut self, text: &str, from: usize, end: usize, scratch: &Scratch) {
-        if self.notes.given_up || self.add(text, from, end, scratch).is_some() {
+    /// Learns the shape of the event from `from` to `end`, which a quick reader has just read.
+    pub(super) fn learn(&mut self, message: &[u8], from: usize, end: usize, scratch: &Scratch) {
+        if self.notes.given_up || self.add(message, from, end, scratch).is_some() {
             return;
         }
         self.refused += 1;
@@ -251,17 +276,18 @@ impl Shapes {
             self.refused = 0;
             self.steps.steps.clear();
             self.steps.bytes.clear();
+            self.steps.names.clear();
         }
     }
 
     /// `None`: there is no room.
-    fn add(&mut self, text: &str, from: usize, end: usize, scratch: &Scratch) -> Option<()> {
+    fn add(&mut self, message: &[u8], from: usize, end: usize, scratch: &Scratch) -> Option<()> {
         let plain = Target { is: Is::End, level: 0, object: false, built: false, name: (0, 0) };
         let (mut before, mut at, mut over_lines) = (None, from, false);
         for &(start, end, role) in &self.notes.values {
-            let bytes = text.get(at..start)?;
-            over_lines |= bytes.contains('\n');
-            let step = self.steps.step(before, bytes, |bytes| match role {
+            let bytes = message.get(at..start)?;
+            over_lines |= bytes.contains(&b'\n');
+            let step = self.steps.step(before, bytes, |names| match role {
                 Role::Id => Target { is: Is::Id, level: 2, ..plain },
                 Role::Source => Target { is: Is::Source, ..plain },
                 Role::Kind => Target { is: Is::Kind, ..plain },
@@ -272,10 +298,10 @@ impl Shapes {
                     let (built, name) = match name.in_whole() {
                         Some(name) => (false, (start - from - name.start, start - from - name.end)),
                         None => {
-                            let at = bytes.len();
-                            bytes.push_str(scratch.built(name));
+                            let at = names.len();
+                            names.push_str(scratch.built(name));
                             // A name that nobody asks for is empty.
-                            (bytes.len() > at, (at, bytes.len()))
+                            (names.len() > at, (at, names.len()))
                         }
                     };
                     let name = if built || is == Is::Data { name } else { (0, 0) };
@@ -284,116 +310,29 @@ impl Shapes {
             })?;
             (before, at) = (Some(step), end);
         }
-        let bytes = text.get(at..end)?;
-        let is = if over_lines || bytes.contains('\n') { Is::EndOverLines } else { Is::End };
+        let bytes = message.get(at..end)?;
+        let is = if over_lines || bytes.contains(&b'\n') { Is::EndOverLines } else { Is::End };
         self.steps.step(before, bytes, |_| Target { is, ..plain })?;
         Some(())
     }
 }
 
-impl Scan<'_, '_> {
-    /// Reads the event if its shape is known; what follows it.
-    pub(super) fn follow(&mut self, known: &Steps) -> Option<usize> {
-        let (mut source, mut kind, mut id, mut time) = (Span::default(), Span::default(), None, None);
-        let (mut at, mut next) = (self.from, known.first);
-        loop {
-            let mut step = known.get(next)?;
-            while !known.fits(step, self.bytes, at) {
-                step = known.get(step.or)?;
-            }
-            let value = at + step.len;
-            let target = &step.target;
-            match target.is {
-                Is::Data => {
-                    let name = self.name_of(target, value, known);
-                    at = self.member(value, name, Section::Data, target.level, target.object)?;
-                }
-                Is::Metadata => {
-                    let name = self.name_of(target, value, known);
-                    at = self.member(value, name, Section::Metadata, target.level, target.object)?;
-                }
-                Is::Id => (id, at) = self.id(value)?,
-                Is::Source => (source, at) = self.text(value, MAX_SOURCE)?,
-                Is::Kind => (kind, at) = self.text(value, MAX_KIND)?,
-                Is::Timestamp => (time, at) = self.timestamp(value)?,
-                Is::Passed => {
-                    if byte(self.bytes, value) == b'{' && !target.object {
-                        return None;
-                    }
-                    at = self.skip(value, target.level)?;
-                }
-                Is::End | Is::EndOverLines => {
-                    self.over_lines |= target.is == Is::EndOverLines;
-                    self.scratch.complete(self.text.get(self.from..value)?, source, kind, id, time);
-                    return Some(value);
-                }
-            }
-            next = step.then;
-        }
-    }
-
-    #[inline(always)]
-    fn name_of(&mut self, target: &Target, value: usize, known: &Steps) -> Span {
-        let (start, end) = target.name;
-        if target.built {
-            return self.scratch.build(known.bytes.get(start..end).unwrap_or(""));
-        }
-        self.span(value - start, value - end)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::super::scan;
-    use super::*;
-    use crate::event::{Limits, time::TimestampUnit};
-
-    /// Whether an event, which must be the scanner's, was read by its shape.
-    fn follows(shapes: &mut Shapes, event: &str) -> bool {
-        let limits = Limits {
-            nesting: 9,
-            fields_per_event: 99,
-            events_per_message: 1,
-            timestamp_unit: TimestampUnit::Auto,
-        };
-        shapes.notes.clear();
-        let scanned = scan(event, 0, &mut Scratch::default(), shapes, &limits, true);
-        assert_eq!(scanned.map(|scanned| scanned.end), Some(event.len()), "{event}");
-        shapes.notes.values.is_empty()
+impl Shapes {
+    /// Forgets what was noted of the last event, for [`Shapes::noted`].
+    pub(super) fn forget_notes(&mut self) {
+        self.notes.clear();
     }
 
-    fn event(data: &str) -> String {
-        format!(r#"{{"source":"s","type":"t","data":{{{data}}}}}"#)
+    /// Whether anything was noted since: then the event was of no known shape.
+    pub(super) fn noted(&self) -> bool {
+        !self.notes.values.is_empty()
     }
 
-    #[test]
-    fn shapes_that_begin_alike_are_told_apart() {
-        let mut shapes = Shapes::default();
-        let long = format!("\"{}\":1", "n".repeat(40));
-        let all =
-            [r#""a":1"#, r#""a": 1"#, r#""a":{"b":1}"#, r#""a":{"b":{"c":1}}"#, r#""a":1,"b":2"#, &long];
-        for data in all {
-            assert!(!follows(&mut shapes, &event(data)), "{data}");
-        }
-        for data in all {
-            assert!(follows(&mut shapes, &event(&data.replace('1', "[2,\"x\"]"))), "{data}");
-        }
-        assert!(!follows(&mut shapes, &event(&long.replacen("nn", "no", 1))));
-        // An object where there was none: its members count.
-        assert!(!follows(&mut shapes, &event(r#""a":{"d":1}"#)));
+    pub(super) fn is_bounded(&self) -> bool {
+        let bytes = self.steps.bytes.len() + self.steps.names.len();
+        self.steps.steps.len() <= STEPS && bytes <= BYTES
     }
 
-    #[test]
-    fn a_full_tree_is_bounded_and_makes_room_in_the_end() {
-        let mut shapes = Shapes::default();
-        for n in 0..PATIENCE {
-            follows(&mut shapes, &event(&format!("\"a{}\":1,\"b{n}\":2", n % 10)));
-            assert!(shapes.steps.steps.len() <= STEPS && shapes.steps.bytes.len() <= BYTES);
-        }
-        for n in 0..PATIENCE {
-            follows(&mut shapes, &event(&format!("\"c{n}\":1")));
-        }
-        let mut new = (0..=PATIENCE).map(|_| follows(&mut shapes, &event("\"new\":1")));
-        assert!(new.any(|follows| follows));
-    }
+    pub(super) const PATIENCE: u32 = PATIENCE;
 }
