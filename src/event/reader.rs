@@ -33,10 +33,7 @@ pub struct Outcome<'a> {
 pub struct Reader {
     limits: Limits,
     scratch: Scratch,
-    /// Of JSON.
     shapes: Shapes,
-    /// Of MessagePack.
-    packed: Shapes,
     scans: bool,
     strings: bool,
     left: u64,
@@ -59,7 +56,6 @@ impl Reader {
             limits,
             scratch: Scratch::default(),
             shapes: Shapes::default(),
-            packed: Shapes::default(),
             scans: true,
             strings: true,
             left: 0,
@@ -344,9 +340,9 @@ struct Maps<'b, 'r> {
 impl Maps<'_, '_> {
     /// Reads one map; says whether what follows can be told apart.
     fn read_one(&mut self, out: &mut Out<'_>) -> bool {
-        let Reader { scratch, packed, limits, scans, strings, left, .. } = &mut *self.reader;
+        let Reader { scratch, shapes, limits, scans, strings, left, .. } = &mut *self.reader;
         let start = self.cursor.position();
-        if *scans && let Some(end) = quick::read(self.body, start, scratch, packed, limits, *strings) {
+        if *scans && let Some(end) = quick::read(self.body, start, scratch, shapes, limits, *strings) {
             self.cursor.go_to(end);
             out.put(&self.body[start..end], Ok(scratch));
             return true;

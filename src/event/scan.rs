@@ -27,7 +27,7 @@ use bytes::{byte, chunk, string_end};
 use members::Inside;
 
 use super::scratch::{Section, Span};
-use super::shapes::{Notes, Role, Shapes};
+use super::shapes::{Format, Notes, Role, Shapes};
 use super::{Limits, MAX_KIND, MAX_NAME, MAX_SOURCE, Scratch, time};
 
 /// Levels of nesting beyond which an event is unusual (the scanner calls itself once a level).
@@ -58,7 +58,7 @@ pub(super) fn scan(
     let notes = &mut shapes.notes;
     let bytes = text.as_bytes();
     let mut scan = Scan { text, bytes, from, scratch, notes, limits, strings, over_lines: false };
-    if let Some(end) = scan.follow(&shapes.steps) {
+    if let Some(end) = scan.follow(&shapes.json) {
         return Some(Scanned { end, over_lines: scan.over_lines });
     }
     scan.over_lines = false;
@@ -66,7 +66,7 @@ pub(super) fn scan(
     scan.notes.clear();
     let end = scan.event()?;
     let over_lines = scan.over_lines;
-    shapes.learn(bytes, from, end, scratch);
+    shapes.learn(Format::Json, bytes, from, end, scratch);
     Some(Scanned { end, over_lines })
 }
 

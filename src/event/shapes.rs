@@ -29,7 +29,7 @@ const STEPS: usize = 512;
 const ALTERNATIVES: usize = 12;
 /// Values noted of one event, and names of a section.
 const NOTES: usize = 64;
-/// Bytes of all steps.
+/// Bytes of all steps of a format and of all names.
 const BYTES: usize = 32 * 1024;
 /// A tree that had no room for so many events is dropped.
 const PATIENCE: u32 = 4_096;
@@ -109,10 +109,8 @@ pub(super) struct Target {
     pub(super) level: usize,
     /// Whether the value may be an object.
     pub(super) object: bool,
-    /// Whether the name was built.
-    built: bool,
-    /// The name: where among the names of all steps if it was built, else where in front of the value.
-    name: (usize, usize),
+    /// The name of a member that has one.
+    pub(super) name: Span,
 }
 
 /// As [`Role`], in a word.
@@ -156,8 +154,6 @@ pub(super) struct Steps {
     pub(super) first: u32,
     steps: Vec<Step>,
     bytes: Vec<u8>,
-    /// The names that were built.
-    names: String,
 }
 
 impl Steps {
@@ -174,16 +170,6 @@ impl Steps {
             step = self.get(step.or)?;
         }
         Some(step)
-    }
-
-    /// The name of the member whose value begins at `value`, counted from the beginning of the event.
-    #[inline(always)]
-    pub(super) fn name(&self, target: &Target, value: usize, scratch: &mut Scratch) -> Span {
-        let (start, end) = target.name;
-        if target.built {
-            return scratch.build(self.names.get(start..end).unwrap_or(""));
-        }
-        Span::of_whole(value - start, value - end)
     }
 
     /// Whether the bytes from `at` on are this step's.
@@ -207,7 +193,8 @@ impl Steps {
         &mut self,
         before: Option<u32>,
         bytes: &[u8],
-        target: impl FnOnce(&mut String) -> Target,
+        scratch: &mut Scratch,
+        target: impl FnOnce(&mut Scratch) -> Option<Target>,
     ) -> Option<u32> {
         let mut next = before.map_or(Some(self.first), |before| Some(self.get(before)?.then))?;
         // Behind the steps that do not begin this one: where both fit, the longer one is meant.
@@ -225,10 +212,11 @@ impl Steps {
             }
             (n, next) = (n + 1, step.or);
         }
-        let all = self.bytes.len() + bytes.len() + self.names.len() + MAX_NAME;
+        let all = self.bytes.len() + bytes.len() + scratch.known.bytes() + MAX_NAME;
         if self.steps.len() == STEPS || n == ALTERNATIVES || all > BYTES {
             return None;
         }
+        let target = target(scratch)?;
         let new = self.steps.len() as u32;
         match (last, before) {
             (Some(last), _) => self.steps.get_mut(last as usize)?.or = new,
@@ -237,7 +225,6 @@ impl Steps {
         }
         let at = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
-        let target = target(&mut self.names);
         let mut first = [0; 16];
         let taken = bytes.len().min(first.len());
         first[..taken].copy_from_slice(&bytes[..taken]);
@@ -256,63 +243,81 @@ impl Steps {
     }
 }
 
+/// A format of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Json,
+    Msgpack,
+}
+
 /// Shapes of events, learned and being learned.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
-    pub(super) steps: Steps,
+    pub(super) json: Steps,
+    pub(super) msgpack: Steps,
     pub(super) notes: Notes,
     /// Events there was no room for.
     refused: u32,
 }
 
 impl Shapes {
-    /// Learns the shape of the event from `from` to `end`, which a quick reader has just read.
-    pub(super) fn learn(&mut self, message: &[u8], from: usize, end: usize, scratch: &Scratch) {
-        if self.notes.given_up || self.add(message, from, end, scratch).is_some() {
+    /// Learns the shape of the event from `from` to `end`, which a quick reader has just read into the
+    /// scratch. Names of shapes are that scratch's from then on.
+    pub(super) fn learn(
+        &mut self,
+        format: Format,
+        message: &[u8],
+        from: usize,
+        end: usize,
+        scratch: &mut Scratch,
+    ) {
+        if self.notes.given_up || self.add(format, message, from, end, scratch).is_some() {
             return;
         }
         self.refused += 1;
         if self.refused == PATIENCE {
             self.refused = 0;
-            self.steps.steps.clear();
-            self.steps.bytes.clear();
-            self.steps.names.clear();
+            for steps in [&mut self.json, &mut self.msgpack] {
+                steps.steps.clear();
+                steps.bytes.clear();
+            }
+            scratch.known.forget();
         }
     }
 
     /// `None`: there is no room.
-    fn add(&mut self, message: &[u8], from: usize, end: usize, scratch: &Scratch) -> Option<()> {
-        let plain = Target { is: Is::End, level: 0, object: false, built: false, name: (0, 0) };
+    fn add(
+        &mut self,
+        format: Format,
+        message: &[u8],
+        from: usize,
+        end: usize,
+        scratch: &mut Scratch,
+    ) -> Option<()> {
+        let steps = if format == Format::Json { &mut self.json } else { &mut self.msgpack };
+        let plain = Target { is: Is::End, level: 0, object: false, name: Span::default() };
         let (mut before, mut at, mut over_lines) = (None, from, false);
         for &(start, end, role) in &self.notes.values {
             let bytes = message.get(at..start)?;
             over_lines |= bytes.contains(&b'\n');
-            let step = self.steps.step(before, bytes, |names| match role {
-                Role::Id => Target { is: Is::Id, level: 2, ..plain },
-                Role::Source => Target { is: Is::Source, ..plain },
-                Role::Kind => Target { is: Is::Kind, ..plain },
-                Role::Timestamp => Target { is: Is::Timestamp, ..plain },
-                Role::Passed { level, object } => Target { is: Is::Passed, level, object, ..plain },
-                Role::Member { section, level, name, object } => {
-                    let is = if section == Section::Data { Is::Data } else { Is::Metadata };
-                    let (built, name) = match name.in_whole() {
-                        Some(name) => (false, (start - from - name.start, start - from - name.end)),
-                        None => {
-                            let at = names.len();
-                            names.push_str(scratch.built(name));
-                            // A name that nobody asks for is empty.
-                            (names.len() > at, (at, names.len()))
-                        }
-                    };
-                    let name = if built || is == Is::Data { name } else { (0, 0) };
-                    Target { is, level, object, built, name }
-                }
+            let step = steps.step(before, bytes, scratch, |scratch| {
+                Some(match role {
+                    Role::Id => Target { is: Is::Id, level: 2, ..plain },
+                    Role::Source => Target { is: Is::Source, ..plain },
+                    Role::Kind => Target { is: Is::Kind, ..plain },
+                    Role::Timestamp => Target { is: Is::Timestamp, ..plain },
+                    Role::Passed { level, object } => Target { is: Is::Passed, level, object, ..plain },
+                    Role::Member { section, level, name, object } => {
+                        let is = if section == Section::Data { Is::Data } else { Is::Metadata };
+                        Target { is, level, object, name: scratch.know(name, message.get(from..)?)? }
+                    }
+                })
             })?;
             (before, at) = (Some(step), end);
         }
         let bytes = message.get(at..end)?;
         let is = if over_lines || bytes.contains(&b'\n') { Is::EndOverLines } else { Is::End };
-        self.steps.step(before, bytes, |_| Target { is, ..plain })?;
+        steps.step(before, bytes, scratch, |_| Some(Target { is, ..plain }))?;
         Some(())
     }
 }
@@ -329,9 +334,10 @@ impl Shapes {
         !self.notes.values.is_empty()
     }
 
-    pub(super) fn is_bounded(&self) -> bool {
-        let bytes = self.steps.bytes.len() + self.steps.names.len();
-        self.steps.steps.len() <= STEPS && bytes <= BYTES
+    pub(super) fn is_bounded(&self, scratch: &Scratch) -> bool {
+        let fits =
+            |steps: &Steps| steps.steps.len() <= STEPS && steps.bytes.len() + scratch.known.bytes() <= BYTES;
+        fits(&self.json) && fits(&self.msgpack)
     }
 
     pub(super) const PATIENCE: u32 = PATIENCE;

@@ -9,13 +9,13 @@
 //! Most events have the shape of others before them and are read by comparing (`follow`), the
 //! others, and whatever compares badly, member by member.
 //!
-//! Names and strings are not copied one by one: the event is copied once, when it is whole.
+//! Strings are copied one after the other, and are made text of together, when the event is whole.
 
 mod follow;
 
 use super::super::scan::bytes::{HIGH, byte, chunk, head, word};
 use super::super::scratch::{Section, Span, is_at_or_below};
-use super::super::shapes::{Notes, Role, Shapes};
+use super::super::shapes::{Format, Notes, Role, Shapes};
 use super::super::{Limits, MAX_KIND, MAX_NAME, MAX_SOURCE, Scratch, time};
 
 /// Below these levels nothing usual lies: the event and its `data`.
@@ -44,26 +44,32 @@ pub(in super::super) fn read(
         return None;
     }
     scratch.clear();
+    let kept = scratch.take_room();
     let notes = &mut shapes.notes;
-    let mut event = Event { bytes, from, scratch, notes, limits, strings };
-    if let Some(end) = event.follow(&shapes.steps) {
+    let mut event = Event { bytes, from, scratch, notes, limits, strings, kept };
+    if let Some(end) = event.follow(&shapes.msgpack) {
+        event.scratch.keep_ascii(event.kept);
         return Some(end);
     }
     event.scratch.clear();
     event.notes.clear();
-    let end = event.read()?;
-    shapes.learn(bytes, from, end, scratch);
-    Some(end)
+    event.kept.clear();
+    let end = event.read();
+    event.scratch.keep_ascii(event.kept);
+    shapes.learn(Format::Msgpack, bytes, from, end?, scratch);
+    end
 }
 
 struct Event<'b, 's> {
     bytes: &'b [u8],
-    /// Where the event begins; spans count from here.
+    /// Where the event begins.
     from: usize,
     scratch: &'s mut Scratch,
     notes: &'s mut Notes,
     limits: &'b Limits,
     strings: bool,
+    /// The strings that are kept, one after the other: what spans point into.
+    kept: Vec<u8>,
 }
 
 impl Event<'_, '_> {
@@ -112,7 +118,6 @@ impl Event<'_, '_> {
         if !data {
             return None;
         }
-        self.scratch.keep_ascii(self.bytes.get(self.from..at)?);
         self.scratch.complete(source?, kind?, id.flatten(), stamp.flatten());
         Some(at)
     }
@@ -132,12 +137,10 @@ impl Event<'_, '_> {
             let mut name = Span::default();
             if !passes {
                 self.name_is_new(start, value)?;
+                let key = std::str::from_utf8(self.bytes.get(start..value)?).ok()?;
                 name = match section {
-                    Section::Data => self.span(start, value),
-                    Section::Metadata => {
-                        let key = std::str::from_utf8(self.bytes.get(start..value)?).ok()?;
-                        self.scratch.build_metadata(key)
-                    }
+                    Section::Data => self.scratch.build(key),
+                    Section::Metadata => self.scratch.build_metadata(key),
                 };
             }
             at = self.member(value, name, section)?;
@@ -165,15 +168,15 @@ impl Event<'_, '_> {
     /// The value of a member of `data` or `metadata`; what follows it.
     #[inline(always)]
     fn member(&mut self, at: usize, name: Span, section: Section) -> Option<usize> {
-        let tag = byte(self.bytes, at);
-        let (number, end) = if tag == 0xcb {
+        let (number, end) = if byte(self.bytes, at) == 0xcb {
             (f64::from_bits(self.number::<8>(at + 1)?), at + 9)
-        } else if is_string(tag) {
-            let (start, end) = self.string(at)?;
+        } else if let Some((start, end)) = self.header(at) {
+            is_ascii(self.bytes, start, end)?;
             // A longer one is no dimension.
             if end - start <= MAX_NAME {
                 if self.strings {
-                    self.scratch.put_dim(name, self.span(start, end), section, self.limits)?;
+                    let text = self.keep(start, end)?;
+                    self.scratch.put_dim(name, text, section, self.limits)?;
                 } else {
                     self.scratch.pass_dim(self.limits)?;
                 }
@@ -201,8 +204,7 @@ impl Event<'_, '_> {
     /// A timestamp that is one, and what follows it; `None` within: there is none, it is nil.
     fn timestamp(&self, at: usize) -> Option<(Option<i64>, usize)> {
         let unit = self.limits.timestamp_unit;
-        if is_string(byte(self.bytes, at)) {
-            let (start, end) = self.string(at)?;
+        if let Some((start, end)) = self.header(at) {
             let text = std::str::from_utf8(self.bytes.get(start..end)?).ok()?;
             return Some((Some(time::parse_rfc3339_us(text)?), end));
         }
@@ -219,7 +221,7 @@ impl Event<'_, '_> {
 
     /// An id may be anything; only a string of the right length is one. What follows it.
     #[inline(always)]
-    fn id(&self, at: usize) -> Option<(Option<Span>, usize)> {
+    fn id(&mut self, at: usize) -> Option<(Option<Span>, usize)> {
         match self.text(at, MAX_NAME) {
             Some((span, end)) => Some((Some(span), end)),
             None => Some((None, self.pass(at)?)),
@@ -228,22 +230,36 @@ impl Event<'_, '_> {
 
     /// A string of 1 to `max` bytes, and what follows it.
     #[inline(always)]
-    fn text(&self, at: usize, max: usize) -> Option<(Span, usize)> {
+    fn text(&mut self, at: usize, max: usize) -> Option<(Span, usize)> {
         let (start, end) = self.string(at)?;
-        (1..=max).contains(&(end - start)).then(|| (self.span(start, end), end))
+        if !(1..=max).contains(&(end - start)) {
+            return None;
+        }
+        Some((self.keep(start, end)?, end))
     }
 
     /// A value that is only checked; what follows it.
     fn pass(&self, at: usize) -> Option<usize> {
-        if is_string(byte(self.bytes, at)) {
-            return Some(self.string(at)?.1);
+        match self.header(at) {
+            Some(_) => Some(self.string(at)?.1),
+            None => Some(self.scalar(at)?.1),
         }
-        Some(self.scalar(at)?.1)
     }
 
+    /// Keeps a string.
     #[inline(always)]
-    fn span(&self, start: usize, end: usize) -> Span {
-        Span::of_whole(start - self.from, end - self.from)
+    fn keep(&mut self, start: usize, end: usize) -> Option<Span> {
+        let before = self.kept.len();
+        let after = before + (end - start);
+        match chunk::<16>(self.bytes, start) {
+            // Copying sixteen bytes and forgetting some takes fewer instructions than a few.
+            Some(sixteen) if end - start <= 16 => {
+                self.kept.extend_from_slice(sixteen);
+                self.kept.truncate(after);
+            }
+            _ => self.kept.extend_from_slice(self.bytes.get(start..end)?),
+        }
+        Some(Span::of_whole(before, after))
     }
 
     /// A big-endian number of so many bytes.
@@ -268,6 +284,14 @@ impl Event<'_, '_> {
     /// Where the inside of the string there begins and ends. It is ASCII.
     #[inline(always)]
     fn string(&self, at: usize) -> Option<(usize, usize)> {
+        let (start, end) = self.header(at)?;
+        is_ascii(self.bytes, start, end)?;
+        Some((start, end))
+    }
+
+    /// The same by the header alone: the bytes may be others, or not be there.
+    #[inline(always)]
+    fn header(&self, at: usize) -> Option<(usize, usize)> {
         let (len, start) = match byte(self.bytes, at) {
             tag @ 0xa0..=0xbf => (u64::from(tag & 0x1f), at + 1),
             0xd9 => (self.number::<1>(at + 1)?, at + 2),
@@ -275,8 +299,7 @@ impl Event<'_, '_> {
             0xdb => (self.number::<4>(at + 1)?, at + 5),
             _ => return None,
         };
-        let end = start.checked_add(len as usize)?;
-        is_ascii(self.bytes, start, end)?.then_some((start, end))
+        Some((start, start.checked_add(len as usize)?))
     }
 
     /// A value that is no string and no container, and what follows it.
@@ -303,29 +326,31 @@ impl Event<'_, '_> {
     }
 }
 
-/// Whether a value begins so that is a string.
+/// Says if these bytes are there and all ASCII; most strings are short, for which the standard
+/// library takes some 280 instructions an event more.
 #[inline(always)]
-fn is_string(tag: u8) -> bool {
-    matches!(tag, 0xa0..=0xbf | 0xd9..=0xdb)
-}
-
-/// Whether these bytes, if they are there, are all ASCII; most strings here are short, for which
-/// the standard library takes some 280 instructions an event more.
-#[inline(always)]
-fn is_ascii(bytes: &[u8], start: usize, end: usize) -> Option<bool> {
+fn is_ascii(bytes: &[u8], start: usize, end: usize) -> Option<()> {
     let piece = bytes.get(start..end)?;
-    let Some(last) = piece.last_chunk() else {
+    let seen = match (piece.first_chunk(), piece.last_chunk()) {
+        // The two overlap, or there is a middle to look at as well.
+        (Some(first), Some(last)) => {
+            let ends = u64::from_le_bytes(*first) | u64::from_le_bytes(*last);
+            ends | if piece.len() > 16 { all_bits(piece) } else { 0 }
+        }
         // Of eight bytes from its beginning, or of fewer, those that are its own.
-        let own = match word(bytes, start) {
+        _ => match word(bytes, start) {
             Some(word) => word & !(u64::MAX << (8 * piece.len())),
             None => piece.iter().fold(0, |all, &b| all << 8 | u64::from(b)),
-        };
-        return Some(own & HIGH == 0);
+        },
     };
-    // The last word covers what is left behind the others.
+    (seen & HIGH == 0).then_some(())
+}
+
+/// The bits of all whole words.
+#[inline(never)]
+fn all_bits(piece: &[u8]) -> u64 {
     let (words, _) = piece.as_chunks();
-    let seen = words.iter().fold(u64::from_le_bytes(*last), |seen, word| seen | u64::from_le_bytes(*word));
-    Some(seen & HIGH == 0)
+    words.iter().fold(0, |seen, word| seen | u64::from_le_bytes(*word))
 }
 
 #[cfg(test)]

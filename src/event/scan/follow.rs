@@ -16,12 +16,10 @@ impl Scan<'_, '_> {
             let target = &step.target;
             match target.is {
                 Is::Data => {
-                    let name = known.name(target, value - self.from, self.scratch);
-                    at = self.member(value, name, Section::Data, target.level, target.object)?;
+                    at = self.member(value, target.name, Section::Data, target.level, target.object)?;
                 }
                 Is::Metadata => {
-                    let name = known.name(target, value - self.from, self.scratch);
-                    at = self.member(value, name, Section::Metadata, target.level, target.object)?;
+                    at = self.member(value, target.name, Section::Metadata, target.level, target.object)?;
                 }
                 Is::Id => (id, at) = self.id(value)?,
                 Is::Source => (source, at) = self.text(value, MAX_SOURCE)?,
@@ -52,7 +50,7 @@ mod tests {
     use crate::event::{Limits, Scratch, time::TimestampUnit};
 
     /// Whether an event, which must be the scanner's, was read by its shape.
-    fn follows(shapes: &mut Shapes, event: &str) -> bool {
+    fn follows((shapes, scratch): &mut (Shapes, Scratch), event: &str) -> bool {
         let limits = Limits {
             nesting: 9,
             fields_per_event: 99,
@@ -60,7 +58,7 @@ mod tests {
             timestamp_unit: TimestampUnit::Auto,
         };
         shapes.forget_notes();
-        let scanned = scan(event, 0, &mut Scratch::default(), shapes, &limits, true);
+        let scanned = scan(event, 0, scratch, shapes, &limits, true);
         assert_eq!(scanned.map(|scanned| scanned.end), Some(event.len()), "{event}");
         !shapes.noted()
     }
@@ -71,7 +69,7 @@ mod tests {
 
     #[test]
     fn shapes_that_begin_alike_are_told_apart() {
-        let mut shapes = Shapes::default();
+        let mut shapes = <(Shapes, Scratch)>::default();
         let long = format!("\"{}\":1", "n".repeat(40));
         let all =
             [r#""a":1"#, r#""a": 1"#, r#""a":{"b":1}"#, r#""a":{"b":{"c":1}}"#, r#""a":1,"b":2"#, &long];
@@ -88,10 +86,10 @@ mod tests {
 
     #[test]
     fn a_full_tree_is_bounded_and_makes_room_in_the_end() {
-        let mut shapes = Shapes::default();
+        let mut shapes = <(Shapes, Scratch)>::default();
         for n in 0..Shapes::PATIENCE {
             follows(&mut shapes, &event(&format!("\"a{}\":1,\"b{n}\":2", n % 10)));
-            assert!(shapes.is_bounded());
+            assert!(shapes.0.is_bounded(&shapes.1));
         }
         for n in 0..Shapes::PATIENCE {
             follows(&mut shapes, &event(&format!("\"c{n}\":1")));
