@@ -75,14 +75,40 @@ impl Block {
     }
 }
 
+/// Neighbours in memory are not neighbours in time.
+fn key(n: usize, keys: usize) -> usize {
+    n.wrapping_mul(2_654_435_761) % keys
+}
+
 impl Block {
+    /// `events` of the generator's mix, stamped now, in turn of `keys` sources.
+    pub fn mix_of(keys: usize, events: usize) -> Self {
+        let mut mix = Sources::new(100, 1);
+        let now_us = wall_us();
+        let mut block = Self { bytes: Vec::with_capacity(events * 300), frames: events as u64, events };
+        let (mut event, mut payload) = (Vec::new(), Vec::new());
+        const SOURCE: &[u8] = b"\"source\":\"";
+        for n in 0..events {
+            event.clear();
+            mix.event(now_us, 0.0, &mut event);
+            let from = event.windows(SOURCE.len()).position(|name| name == SOURCE).expect("a source");
+            let from = from + SOURCE.len();
+            let len = event[from..].iter().position(|&b| b == b'"').expect("its end");
+            payload.clear();
+            payload.extend_from_slice(&event[..from]);
+            payload.extend_from_slice(format!("k{:07}", key(n, keys)).as_bytes());
+            payload.extend_from_slice(&event[from + len..]);
+            write_masked(&mut block.bytes, OpCode::Data(Data::Text), MASK, &payload);
+        }
+        block
+    }
+
     /// `events` events without a time, so that they are as old as their arrival, in turn of `keys`
     /// sources, with one field.
     pub fn keyed(keys: usize, events: usize) -> Self {
         let mut block = Self { bytes: Vec::with_capacity(events * 90), frames: events as u64, events };
         for n in 0..events {
-            // Neighbours in memory are not neighbours in time.
-            let key = n.wrapping_mul(2_654_435_761) % keys;
+            let key = key(n, keys);
             let value = (n % 1_000) as f64 / 10.0;
             let event = format!(r#"{{"source":"k{key:07}","type":"t","data":{{"value":{value}}}}}"#);
             write_masked(&mut block.bytes, OpCode::Data(Data::Text), MASK, event.as_bytes());

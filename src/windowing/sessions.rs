@@ -9,6 +9,8 @@
 //! What must hold: sessions of one group are more than `gap` apart, in the order of their starts;
 //! each has exactly one valid entry in the queue, at or before the moment something is due.
 
+mod slab;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
@@ -19,10 +21,17 @@ use super::ids::InUse;
 use super::{Budget, Closed, Family, Kind, Layout, Sample, Trigger, WindowSet};
 use crate::aggregate::{Aggregate, Projection};
 
-#[derive(Debug)]
+use slab::Slab;
+
+/// In the place of a group's only session: it has none, or several.
+const NONE: u32 = u32::MAX;
+const SEVERAL: u32 = u32::MAX - 1;
+
+#[derive(Debug, Default)]
 struct Session {
-    /// Tells entries of the queue for this session from those for sessions that are gone.
-    id: u64,
+    /// Tells entries of the queue for this session from those for sessions that are gone; around
+    /// after four billion, when these have gone as well.
+    id: u32,
     first_us: i64,
     last_us: i64,
     /// When its entry in the queue comes up. An event that extends the session leaves the entry
@@ -47,14 +56,19 @@ pub struct Sessions {
     gap_us: i64,
     lateness_us: i64,
     show: Projection,
-    /// Boxed, and in a queue: most groups have one session, but a replay may open thousands in
-    /// one, and they go from the front.
-    groups: HashMap<u32, VecDeque<Box<Session>>, RandomState>,
+    sessions: Slab,
+    /// By group, whose numbers are dense: the place of its only session, [`NONE`] or [`SEVERAL`].
+    only: Vec<u32>,
+    /// Places by group, in the order of their starts. A replay may open thousands in one group, and
+    /// they go from the front.
+    several: HashMap<u32, VecDeque<u32>, RandomState>,
+    /// An empty list, for a moment's use.
+    spare: VecDeque<u32>,
     /// Moment, group, session.
-    queue: BinaryHeap<Reverse<(i64, u32, u64)>>,
+    queue: BinaryHeap<Reverse<(i64, u32, u32)>>,
     /// Groups with revised sessions.
     revised: Vec<u32>,
-    next_id: u64,
+    next_id: u32,
     open: usize,
 }
 
@@ -69,7 +83,10 @@ impl Sessions {
                 gap_us,
                 lateness_us: spec.lateness_us,
                 show: spec.show.clone(),
-                groups: HashMap::default(),
+                sessions: Slab::default(),
+                only: Vec::new(),
+                several: HashMap::default(),
+                spare: VecDeque::new(),
                 queue: BinaryHeap::new(),
                 revised: Vec::new(),
                 next_id: 0,
@@ -86,58 +103,55 @@ impl Sessions {
             return false;
         };
         let time_us = sample.time_us;
-        let sessions = self.groups.entry(group).or_default();
         // Nearly every event: it goes on with the only session, which is open.
-        if sessions.len() == 1
-            && let Some(only) = sessions.front_mut()
-            && !only.published
-            && (only.first_us..=only.last_us.saturating_add(self.gap_us)).contains(&time_us)
+        if let Some(&place) = self.only.get(group as usize)
+            && place < SEVERAL
         {
-            only.last_us = only.last_us.max(time_us);
-            sample.record(&mut only.aggregate, &self.show);
-            return true;
-        }
-        // The sessions that the event reaches stand side by side.
-        let from = sessions.partition_point(|s| s.last_us.saturating_add(self.gap_us) < time_us);
-        let to = sessions.partition_point(|s| s.first_us <= time_us.saturating_add(self.gap_us));
-        let reached = to.checked_sub(1).filter(|&last| last >= from);
-        let last_us = reached.map_or(time_us, |last| sessions[last].last_us.max(time_us));
-        let end_us = last_us.saturating_add(self.gap_us);
-        if end_us.saturating_add(self.lateness_us) <= watermark_us {
-            if sessions.is_empty() {
-                self.groups.remove(&group);
+            let only = self.sessions.get_mut(place);
+            if !only.published
+                && (only.first_us..=only.last_us.saturating_add(self.gap_us)).contains(&time_us)
+            {
+                only.last_us = only.last_us.max(time_us);
+                sample.record(&mut only.aggregate, &self.show);
+                return true;
             }
+        }
+        let mut places = self.take(group);
+        let (gap_us, sessions) = (self.gap_us, &self.sessions);
+        // The sessions that the event reaches stand side by side.
+        let from = places.partition_point(|&p| sessions.get(p).last_us.saturating_add(gap_us) < time_us);
+        let to = places.partition_point(|&p| sessions.get(p).first_us <= time_us.saturating_add(gap_us));
+        let reached = to.checked_sub(1).filter(|&last| last >= from);
+        let last_us = reached.map_or(time_us, |last| sessions.get(places[last]).last_us.max(time_us));
+        let end_us = last_us.saturating_add(gap_us);
+        if end_us.saturating_add(self.lateness_us) <= watermark_us {
+            self.put(group, places);
             missed.insert(self.window);
             return false;
         }
         if from == to {
-            let session = Session {
-                id: self.next_id,
-                first_us: time_us,
-                last_us: time_us,
-                looked_at_us: i64::MAX,
-                published: false,
-                revised: false,
-                revision: 0,
-                replaces: Vec::new(),
-                aggregate: Aggregate::default(),
-            };
-            self.next_id += 1;
+            let id = self.next_id;
+            self.next_id = id.wrapping_add(1);
             self.open += 1;
-            sessions.insert(from, Box::new(session));
+            let (first_us, looked_at_us) = (time_us, i64::MAX);
+            let session = Session { id, first_us, last_us, looked_at_us, ..Session::default() };
+            places.insert(from, self.sessions.insert(session));
         } else {
-            for mut other in sessions.drain(from + 1..to).collect::<Vec<_>>() {
-                let session = &mut sessions[from];
+            for place in places.drain(from + 1..to).collect::<Vec<_>>() {
+                let mut other = self.sessions.remove(place);
+                let session = self.sessions.get_mut(places[from]);
                 if !session.published && !other.published {
                     self.open -= 1;
                 }
                 session.absorb(&mut other);
             }
-            let session = &mut sessions[from];
+            let session = self.sessions.get_mut(places[from]);
             session.first_us = session.first_us.min(time_us);
             session.last_us = last_us;
         }
-        let session = &mut sessions[from];
+        let place = places[from];
+        self.put(group, places);
+        let session = self.sessions.get_mut(place);
         if end_us > watermark_us {
             // It goes on, and its next result will take the place of what is out.
             session.revised = false;
@@ -167,18 +181,61 @@ impl Sessions {
         true
     }
 
+    /// The places of a group's sessions, which are to be put back.
+    fn take(&mut self, group: u32) -> VecDeque<u32> {
+        match self.only.get(group as usize).copied().unwrap_or(NONE) {
+            SEVERAL => self.several.remove(&group).unwrap_or_default(),
+            place => {
+                let mut places = std::mem::take(&mut self.spare);
+                places.extend((place != NONE).then_some(place));
+                places
+            }
+        }
+    }
+
+    fn put(&mut self, group: u32, mut places: VecDeque<u32>) {
+        if places.len() > 1 {
+            self.set_only(group, SEVERAL);
+            self.several.insert(group, places);
+        } else {
+            self.set_only(group, places.pop_front().unwrap_or(NONE));
+            self.spare = places;
+        }
+    }
+
+    fn set_only(&mut self, group: u32, place: u32) {
+        let group = group as usize;
+        if group >= self.only.len() && place != NONE {
+            self.only.resize(group + 1, NONE);
+        }
+        if let Some(only) = self.only.get_mut(group) {
+            *only = place;
+        }
+    }
+
     /// Hands out the sessions that late events have changed since the last call; whether all are
     /// out.
     pub fn revise(&mut self, trigger: Trigger, budget: &mut Budget, out: &mut Vec<Closed>) -> bool {
         while let Some(group) = self.revised.pop() {
-            for session in self.groups.get_mut(&group).into_iter().flatten().filter(|s| s.revised) {
+            let places = self.take(group);
+            let mut all = true;
+            for &place in &places {
+                let session = self.sessions.get_mut(place);
+                if !session.revised {
+                    continue;
+                }
                 if !budget.spend(1) {
-                    self.revised.push(group);
-                    return false;
+                    all = false;
+                    break;
                 }
                 session.revised = false;
                 let aggregate = session.aggregate.clone();
                 out.push(session.result(self.window, group, self.gap_us, trigger, aggregate));
+            }
+            self.put(group, places);
+            if !all {
+                self.revised.push(group);
+                return false;
             }
         }
         true
@@ -194,11 +251,13 @@ impl Sessions {
                 return false;
             }
             self.queue.pop();
-            let Some(sessions) = self.groups.get_mut(&group) else { continue };
-            let Some(index) = sessions.iter().position(|s| s.id == id && s.looked_at_us == at_us) else {
+            let mut places = self.take(group);
+            let is_it = |session: &Session| session.id == id && session.looked_at_us == at_us;
+            let Some(index) = places.iter().position(|&place| is_it(self.sessions.get(place))) else {
+                self.put(group, places);
                 continue;
             };
-            let session = &mut sessions[index];
+            let session = self.sessions.get_mut(places[index]);
             let end_us = session.last_us.saturating_add(self.gap_us);
             let gone_us = end_us.saturating_add(self.lateness_us);
             let gone = gone_us <= watermark_us;
@@ -212,14 +271,12 @@ impl Sessions {
                 self.open -= 1;
             }
             if gone {
-                sessions.remove(index);
-                if sessions.is_empty() {
-                    self.groups.remove(&group);
-                }
+                places.remove(index).map(|place| self.sessions.remove(place));
             } else {
                 session.looked_at_us = if session.published { gone_us } else { end_us };
                 self.queue.push(Reverse((session.looked_at_us, group, id)));
             }
+            self.put(group, places);
         }
         true
     }
@@ -236,9 +293,13 @@ impl Sessions {
 
     /// Adds the names that sessions refer to.
     pub fn mark(&self, in_use: &mut InUse) {
-        for (&group, sessions) in &self.groups {
-            in_use.group(self.family.names(), group);
-            sessions.iter().for_each(|session| in_use.aggregate(&session.aggregate));
+        for (group, place) in (0..).zip(&self.only) {
+            let only = (*place < SEVERAL).then_some(place);
+            let several = self.several.get(&group).filter(|_| *place == SEVERAL);
+            for &place in only.into_iter().chain(several.into_iter().flatten()) {
+                in_use.group(self.family.names(), group);
+                in_use.aggregate(&self.sessions.get(place).aggregate);
+            }
         }
     }
 }
@@ -279,5 +340,42 @@ impl Session {
             replaces,
             aggregate,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::windowing::{GroupNames, Spec};
+
+    /// Groups with one session and with several: what they refer to is in use, and no longer.
+    #[test]
+    fn names_of_open_sessions_are_in_use() {
+        let family = Family::Given { slot: 0, names: GroupNames::Table(0) };
+        let spec =
+            Spec { kind: Kind::Session { gap_us: 10 }, family: 0, lateness_us: 0, show: Default::default() };
+        let layout = Layout { families: vec![family], windows: vec![spec], started_us: None };
+        let mut sessions = Sessions::for_windows(&layout).remove(0);
+        let mut missed = WindowSet::default();
+        for (group, time_us, source) in [(5, 100, 1), (7, 100, 2), (7, 200, 3), (7, 300, 4)] {
+            let mut sample = Sample::default();
+            sample.begin(time_us, source, 0);
+            sample.groups.push((0, group));
+            assert!(sessions.event(&sample, 0, &mut missed));
+        }
+        let marked = |sessions: &Sessions| {
+            let mut in_use = InUse::new(1);
+            sessions.mark(&mut in_use);
+            let groups = [5, 6, 7].map(|group| in_use.groups[0].contains(group));
+            (groups, [1, 2, 3, 4].map(|source| in_use.sources.contains(source)))
+        };
+        assert_eq!(marked(&sessions), ([true, false, true], [true; 4]));
+        let mut closed = Vec::new();
+        assert!(sessions.close(110, &mut Budget::new(100), &mut closed));
+        assert_eq!(marked(&sessions), ([false, false, true], [false, false, true, true]));
+        assert!(sessions.close(210, &mut Budget::new(100), &mut closed));
+        assert_eq!((closed.len(), sessions.open_windows(), sessions.several.len()), (3, 1, 0));
+        assert!(sessions.close(310, &mut Budget::new(100), &mut closed));
+        assert_eq!(marked(&sessions), ([false; 3], [false; 4]));
     }
 }
