@@ -54,7 +54,7 @@ fn main() {
     let bytes = |messages: &[Vec<u8>]| messages.iter().map(Vec::len).sum::<usize>() / EVENTS;
     mode.note(&format!("{} B an event as JSON, {} B as MessagePack", bytes(&single), bytes(&packed)));
     let (mut a, mut b, mut c, mut d) = (reader(), reader(), reader(), reader());
-    let mut bare = reader().with_strings(false);
+    let (mut bare, mut bare_packed) = (reader().with_strings(false), reader().with_strings(false));
     let mut slow = Reader::without_scanner(LIMITS);
     let mut slow_array = Reader::without_scanner(LIMITS);
     let mut slow_lines = Reader::without_scanner(LIMITS);
@@ -64,6 +64,7 @@ fn main() {
     let mut run_b = || read_all(&mut b, &arrays);
     let mut run_c = || read_all(&mut c, &lines);
     let mut run_d = || read_all(&mut d, &packed);
+    let mut run_bare_packed = || read_all(&mut bare_packed, &packed);
     let mut run_slow = || read_all(&mut slow, &single);
     let mut run_slow_array = || read_all(&mut slow_array, &arrays);
     let mut run_slow_lines = || read_all(&mut slow_lines, &lines);
@@ -74,6 +75,7 @@ fn main() {
         ("JSON array of 100", &mut run_b),
         ("NDJSON of 100", &mut run_c),
         ("MessagePack map", &mut run_d),
+        ("MessagePack map, strings not asked for", &mut run_bare_packed),
         ("serde_json alone: JSON, one a message", &mut run_slow),
         ("serde_json alone: JSON array of 100", &mut run_slow_array),
         ("serde_json alone: NDJSON of 100", &mut run_slow_lines),

@@ -27,10 +27,24 @@ fn check_message(message: &[u8]) {
     }
 }
 
-/// What the quick reader reads, it reads like the careful one.
+/// What the quick reader reads, it reads like the careful one: the message, what is nearly the same,
+/// and the message again, by the shapes learned from both.
 fn check_agreement(limits: Limits, message: &[u8]) {
-    let wanted = Report::of(&mut Reader::without_scanner(limits), &limits, message);
-    Report::of(&mut Reader::new(limits), &limits, message).must_be(&wanted, message, "by the careful reader");
+    let (mut careful, mut quick) = (Reader::without_scanner(limits), Reader::new(limits));
+    let mut agree = |message: &[u8]| {
+        let wanted = Report::of(&mut careful, &limits, message);
+        Report::of(&mut quick, &limits, message).must_be(&wanted, message, "by the careful reader");
+    };
+    agree(message);
+    // Where, and what instead, depends on all of the bytes; the first one says what a message is.
+    let sum = message.iter().fold(7, |sum: usize, &b| sum.wrapping_mul(31).wrapping_add(b.into()));
+    let mut other = message.to_vec();
+    if let Some(byte) = other.get_mut(1 + sum % message.len()) {
+        *byte = (sum >> 16) as u8;
+    }
+    agree(&other);
+    agree(&message[..1 + sum % message.len()]);
+    agree(message);
 }
 
 /// A declared length never allocates, only what came does.

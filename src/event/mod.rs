@@ -3,7 +3,7 @@
 //! [`Reader`] tells a message apart (JSON, JSON array, NDJSON, MessagePack) and splits it, so
 //! that a bad event is rejected alone; `scan`, `json` and `msgpack` fill the scratch. `scan` is a
 //! hand-written scanner for the usual shape of a JSON event; `json`, by serde_json, is the judge
-//! of everything unusual.
+//! of everything unusual. `shapes` are what events have in common, in either format.
 
 mod elements;
 pub mod filter;
@@ -15,6 +15,7 @@ mod reader;
 pub mod rules;
 mod scan;
 mod scratch;
+mod shapes;
 pub mod time;
 
 #[cfg(test)]

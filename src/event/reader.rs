@@ -13,7 +13,8 @@
 use super::elements::{Elements, Piece};
 use super::json::{self, Parsed};
 use super::msgpack::{self, Cursor, quick};
-use super::scan::{self, Scanned, Shapes};
+use super::scan::{self, Scanned};
+use super::shapes::Shapes;
 use super::{Limits, Reject, Rejection, Scratch};
 
 /// One event of a message.
@@ -339,9 +340,9 @@ struct Maps<'b, 'r> {
 impl Maps<'_, '_> {
     /// Reads one map; says whether what follows can be told apart.
     fn read_one(&mut self, out: &mut Out<'_>) -> bool {
-        let Reader { scratch, limits, scans, strings, left, .. } = &mut *self.reader;
+        let Reader { scratch, shapes, limits, scans, strings, left, .. } = &mut *self.reader;
         let start = self.cursor.position();
-        if *scans && let Some(end) = quick::read(self.body, start, scratch, limits, *strings) {
+        if *scans && let Some(end) = quick::read(self.body, start, scratch, shapes, limits, *strings) {
             self.cursor.go_to(end);
             out.put(&self.body[start..end], Ok(scratch));
             return true;

@@ -8,7 +8,7 @@
 //! That is, of the strings in `data` and `metadata` if somebody asks for them; else they are checked
 //! and counted only, which saves a quarter of the work.
 //!
-//! Most events have the shape of others before them and are read by comparing (`shapes`), the
+//! Most events have the shape of others before them and are read by comparing (`follow`), the
 //! others, and whatever compares badly, member by member.
 //!
 //! Names and strings are not copied one by one: the event's text is copied once, when it is
@@ -16,19 +16,18 @@
 //! those of nested objects) are built.
 
 pub(super) mod bytes;
+mod follow;
 mod members;
 mod number;
-mod shapes;
 
 #[cfg(test)]
 mod tests;
 
 use bytes::{byte, chunk, string_end};
 use members::Inside;
-pub(super) use shapes::Shapes;
-use shapes::{Notes, Role};
 
 use super::scratch::{Section, Span};
+use super::shapes::{Format, Notes, Role, Shapes};
 use super::{Limits, MAX_KIND, MAX_NAME, MAX_SOURCE, Scratch, time};
 
 /// Levels of nesting beyond which an event is unusual (the scanner calls itself once a level).
@@ -59,7 +58,7 @@ pub(super) fn scan(
     let notes = &mut shapes.notes;
     let bytes = text.as_bytes();
     let mut scan = Scan { text, bytes, from, scratch, notes, limits, strings, over_lines: false };
-    if let Some(end) = scan.follow(&shapes.steps) {
+    if let Some(end) = scan.follow(&shapes.json) {
         return Some(Scanned { end, over_lines: scan.over_lines });
     }
     scan.over_lines = false;
@@ -67,7 +66,7 @@ pub(super) fn scan(
     scan.notes.clear();
     let end = scan.event()?;
     let over_lines = scan.over_lines;
-    shapes.learn(text, from, end, scratch);
+    shapes.learn(Format::Json, bytes, from, end, scratch);
     Some(Scanned { end, over_lines })
 }
 
@@ -221,7 +220,8 @@ impl Scan<'_, '_> {
         if !saw_data {
             return None;
         }
-        self.scratch.complete(self.text.get(self.from..end)?, source?, kind?, id, time);
+        self.scratch.keep_text(self.text.get(self.from..end)?);
+        self.scratch.complete(source?, kind?, id, time);
         Some(end)
     }
 

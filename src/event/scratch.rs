@@ -1,12 +1,15 @@
 //! One event, taken apart; reused from event to event, so that nothing is allocated once its
 //! buffers have grown.
 
+mod known;
 mod span;
+mod view;
 
+use known::Known;
 pub(super) use span::Span;
 
 use super::time::{self, TimestampUnit};
-use super::{Limits, MAX_KIND, MAX_NAME, MAX_SOURCE, Member, Reject, Rejection, quote};
+use super::{Limits, MAX_KIND, MAX_NAME, MAX_SOURCE, Reject, Rejection, quote};
 
 /// In front of the names of that section.
 const METADATA: &str = "metadata.";
@@ -49,10 +52,10 @@ pub struct Scratch {
     has_data: bool,
     /// Names and strings, one after the other, that are no piece of `whole`.
     text: String,
-    /// For the quick reader of MessagePack: becomes `whole`.
-    pub(super) bytes: Vec<u8>,
     /// The event's text, or the strings of it that are kept, if its spans point into it.
     whole: String,
+    /// Names of members, if the event's shape is known.
+    pub(super) known: Known,
     fields: Vec<(Span, f64)>,
     dims: Vec<(Span, Span, Section)>,
     /// Strings that would be dimensions if anybody asked for them.
@@ -66,79 +69,13 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// `source`.
-    #[inline]
-    pub fn source(&self) -> &str {
-        self.get(self.source)
-    }
-
-    /// `type`.
-    #[inline]
-    pub fn kind(&self) -> &str {
-        self.get(self.kind)
-    }
-
-    /// `id`, if it was a string of at most 256 bytes.
-    pub fn id(&self) -> Option<&str> {
-        self.has_id.then(|| self.get(self.id))
-    }
-
-    /// Event time, microseconds since the Unix epoch; `None`: arrival time is to be taken.
-    pub fn time_us(&self) -> Option<i64> {
-        match self.stamp {
-            Stamp::At(us) => Some(us),
-            Stamp::Absent | Stamp::Bad => None,
-        }
-    }
-
-    /// Numeric fields of `data` by flattened name.
-    pub fn fields(&self) -> impl Iterator<Item = (&str, f64)> + Clone {
-        self.fields.iter().map(|&(name, value)| (self.get(name), value))
-    }
-
-    /// One numeric field.
-    pub fn field(&self, name: &str) -> Option<f64> {
-        self.fields().find(|&(n, _)| n == name).map(|(_, value)| value)
-    }
-
-    /// Strings by flattened name, without `data.` for those of `data`, with `metadata.` for
-    /// those of `metadata`. A member `metadata` of `data` may give a name twice;
-    /// [`Scratch::text_of`] tells the two apart.
-    pub fn dims(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
-        self.dims.iter().map(|&(name, value, _)| (self.get(name), self.get(value)))
-    }
-
-    /// The string that a member holds; `None`: it is absent, or no string.
-    pub fn text_of(&self, member: &Member) -> Option<&str> {
-        match member {
-            Member::Source => Some(self.source()),
-            Member::Kind => Some(self.kind()),
-            Member::Data(wanted) => self.dim(Section::Data, |name| name == wanted),
-            Member::Metadata(wanted) => {
-                self.dim(Section::Metadata, |name| name.strip_prefix("metadata.") == Some(wanted))
-            }
-        }
-    }
-
-    fn dim(&self, section: Section, is_it: impl Fn(&str) -> bool) -> Option<&str> {
-        let found = self.dims.iter().find(|&&(name, _, s)| s == section && is_it(self.get(name)));
-        found.map(|&(_, value, _)| self.get(value))
-    }
-
-    /// The number that a member holds; `None`: it is absent, or no number. Only `data` has any.
-    pub fn number_of(&self, member: &Member) -> Option<f64> {
-        match member {
-            Member::Data(name) => self.field(name),
-            Member::Source | Member::Kind | Member::Metadata(_) => None,
-        }
-    }
-
     #[inline]
     fn get(&self, span: Span) -> &str {
         // Spans are made on character boundaries only.
-        match span.in_whole() {
-            Some(range) => self.whole.get(range).unwrap_or(""),
-            None => self.built(span),
+        match (span.in_known(), span.in_whole()) {
+            (Some(number), _) => self.known.get(number),
+            (None, Some(range)) => self.whole.get(range).unwrap_or(""),
+            (None, None) => self.built(span),
         }
     }
 
@@ -153,7 +90,17 @@ impl Scratch {
         self.text.get(span.start as usize..span.end as usize).unwrap_or("")
     }
 
-    /// A name that was built before.
+    /// The known name that is this one from now on, which was built, or lies in the event.
+    pub(super) fn know(&mut self, name: Span, event: &[u8]) -> Option<Span> {
+        let name = match name.in_whole() {
+            Some(range) => std::str::from_utf8(event.get(range)?).ok()?,
+            None => self.text.get(name.start as usize..name.end as usize)?,
+        };
+        // A name that nobody asks for is empty.
+        Some(if name.is_empty() { Span::default() } else { Span::of_known(self.known.number(name)) })
+    }
+
+    /// A name as it is.
     pub(super) fn build(&mut self, name: &str) -> Span {
         Self::keep(&mut self.text, name)
     }
@@ -208,6 +155,7 @@ impl Scratch {
     }
 
     /// A string; `None`: there is no room for it.
+    #[inline]
     pub(super) fn put_dim(
         &mut self,
         name: Span,
@@ -222,17 +170,24 @@ impl Scratch {
         Some(())
     }
 
-    /// Ends a good event whose fields and dimensions were put: the text that spans point into,
-    /// and its own members, of the right length.
-    pub(super) fn complete(
-        &mut self,
-        whole: &str,
-        source: Span,
-        kind: Span,
-        id: Option<Span>,
-        time_us: Option<i64>,
-    ) {
+    /// The text of an event, which its spans point into.
+    pub(super) fn keep_text(&mut self, whole: &str) {
         self.whole.push_str(whole);
+    }
+
+    /// Room for the strings of an event of MessagePack, to be given back by [`Scratch::keep_ascii`].
+    pub(super) fn take_room(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.whole).into_bytes()
+    }
+
+    /// The strings of an event, which its spans point into, all of them ASCII.
+    pub(super) fn keep_ascii(&mut self, strings: Vec<u8>) {
+        self.whole = String::from_utf8(strings).unwrap_or_default();
+    }
+
+    /// Ends a good event whose text was kept, and whose fields and dimensions were put: its own
+    /// members, of the right length.
+    pub(super) fn complete(&mut self, source: Span, kind: Span, id: Option<Span>, time_us: Option<i64>) {
         (self.source, self.source_is) = (source, Text::Good);
         (self.kind, self.kind_is) = (kind, Text::Good);
         (self.id, self.has_id) = (id.unwrap_or_default(), id.is_some());

@@ -8,6 +8,7 @@
 //! Invariants: `received` is stored before any sample of the chunk can be applied; every chunk
 //! reaches every window thread (begin and mark at least), so that progress is a plain count.
 
+mod fields;
 mod sort;
 mod work;
 
@@ -130,7 +131,7 @@ impl Parse {
                 counters: options.counters,
                 types: Cache::default(),
                 sources: Cache::default(),
-                fields: Cache::default(),
+                fields: fields::Fields::default(),
                 spare: Vec::new(),
                 sorter: Sorter::new(options.windows),
                 epoch: 0,

@@ -5,24 +5,30 @@
 //! event is the careful reader's, from its beginning. It rejects nothing. Unusual, and the other
 //! one's, are: strings that are not ASCII, repeated names, objects in objects, arrays, bytes,
 //! extensions, and whatever is too long, too many or wrong.
+//!
+//! Most events have the shape of others before them and are read by comparing (`follow`), the
+//! others, and whatever compares badly, member by member.
+//!
+//! Strings are copied one after the other, and are made text of together, when the event is whole.
 
-use super::super::scan::bytes::{chunk, head};
+mod follow;
+
+use super::super::scan::bytes::{HIGH, byte, chunk, head, word};
 use super::super::scratch::{Section, Span, is_at_or_below};
+use super::super::shapes::{Format, Notes, Role, Shapes};
 use super::super::{Limits, MAX_KIND, MAX_NAME, MAX_SOURCE, Scratch, time};
 
 /// Below these levels nothing usual lies: the event and its `data`.
 const LEVELS: usize = 2;
 
-/// A value that is no container.
+/// A value that is no string and no container.
 #[derive(Clone, Copy)]
-enum Value {
+enum Scalar {
     Nil,
     Bool(bool),
     Unsigned(u64),
     Signed(i64),
     Float(f64),
-    /// From where to where its bytes, which are ASCII, stand in the message.
-    Str(usize, usize),
 }
 
 /// Reads the event that begins at `from`; the position behind it.
@@ -30,6 +36,7 @@ pub(in super::super) fn read(
     bytes: &[u8],
     from: usize,
     scratch: &mut Scratch,
+    shapes: &mut Shapes,
     limits: &Limits,
     strings: bool,
 ) -> Option<usize> {
@@ -37,255 +44,313 @@ pub(in super::super) fn read(
         return None;
     }
     scratch.clear();
-    let mut text = std::mem::take(&mut scratch.bytes);
-    text.clear();
-    let mut event = Event { bytes, at: from, scratch, limits, strings, text: &mut text };
+    let kept = scratch.take_room();
+    let notes = &mut shapes.notes;
+    let mut event = Event { bytes, from, scratch, notes, limits, strings, kept };
+    if let Some(end) = event.follow(&shapes.msgpack) {
+        event.scratch.keep_ascii(event.kept);
+        return Some(end);
+    }
+    event.scratch.clear();
+    event.notes.clear();
+    event.kept.clear();
     let end = event.read();
-    scratch.bytes = text;
+    event.scratch.keep_ascii(event.kept);
+    shapes.learn(Format::Msgpack, bytes, from, end?, scratch);
     end
 }
 
 struct Event<'b, 's> {
     bytes: &'b [u8],
-    at: usize,
+    /// Where the event begins.
+    from: usize,
     scratch: &'s mut Scratch,
+    notes: &'s mut Notes,
     limits: &'b Limits,
     strings: bool,
     /// The strings that are kept, one after the other: what spans point into.
-    text: &'s mut Vec<u8>,
+    kept: Vec<u8>,
 }
 
 impl Event<'_, '_> {
+    /// The event at `self.from`; what follows it.
     fn read(&mut self) -> Option<usize> {
         let (mut source, mut kind, mut id, mut stamp) = (None, None, None, None);
         let (mut data, mut metadata) = (false, false);
-        for _ in 0..self.map()? {
-            let (start, end) = self.name()?;
-            match self.bytes.get(start..end)? {
+        let (members, mut at) = self.map(self.from)?;
+        for _ in 0..members {
+            let (start, value) = self.string(at)?;
+            let role;
+            (role, at) = match self.bytes.get(start..value)? {
                 b"id" => {
-                    // An id may be anything; only a string of the right length is one.
-                    let span = match self.value()? {
-                        Value::Str(start, end) if (1..=MAX_NAME).contains(&(end - start)) => {
-                            Some(self.keep(start, end)?)
-                        }
-                        _ => None,
-                    };
-                    id.replace(span).is_none().then_some(())?;
+                    let (span, end) = self.id(value)?;
+                    id.replace(span).is_none().then_some((Role::Id, end))?
                 }
                 b"source" => {
-                    let span = self.string(MAX_SOURCE)?;
-                    source.replace(span).is_none().then_some(())?;
+                    let (span, end) = self.text(value, MAX_SOURCE)?;
+                    source.replace(span).is_none().then_some((Role::Source, end))?
                 }
                 b"type" => {
-                    let span = self.string(MAX_KIND)?;
-                    kind.replace(span).is_none().then_some(())?;
+                    let (span, end) = self.text(value, MAX_KIND)?;
+                    kind.replace(span).is_none().then_some((Role::Kind, end))?
                 }
                 b"timestamp" => {
-                    let us = self.timestamp()?;
-                    stamp.replace(us).is_none().then_some(())?;
+                    let (us, end) = self.timestamp(value)?;
+                    stamp.replace(us).is_none().then_some((Role::Timestamp, end))?
                 }
                 b"data" => {
                     (!std::mem::replace(&mut data, true)).then_some(())?;
-                    self.members(Section::Data)?;
+                    at = self.members(value, Section::Data)?;
+                    continue;
                 }
                 b"metadata" => {
                     (!std::mem::replace(&mut metadata, true)).then_some(())?;
-                    match self.bytes.get(self.at)? {
-                        0x80..=0x8f | 0xde | 0xdf => self.members(Section::Metadata)?,
-                        _ => drop(self.value()?),
+                    if self.map(value).is_some() {
+                        at = self.members(value, Section::Metadata)?;
+                        continue;
                     }
+                    (Role::Passed { level: LEVELS, object: false }, self.pass(value)?)
                 }
-                _ => drop(self.value()?),
-            }
+                _ => (Role::Passed { level: LEVELS, object: false }, self.pass(value)?),
+            };
+            self.notes.value(value, at, role);
         }
         if !data {
             return None;
         }
-        // All of it is ASCII, which is found again quickly.
-        let text = std::str::from_utf8(self.text).ok()?;
-        self.scratch.complete(text, source?, kind?, id.flatten(), stamp.flatten());
-        Some(self.at)
+        self.scratch.complete(source?, kind?, id.flatten(), stamp.flatten());
+        Some(at)
     }
 
-    /// The members of `data` or `metadata`.
-    fn members(&mut self, section: Section) -> Option<()> {
+    /// The members of `data` or `metadata`; what follows them.
+    fn members(&mut self, at: usize, section: Section) -> Option<usize> {
         self.scratch.seen.clear();
         // `metadata` has no numbers, so without strings nothing of it is kept.
         let passes = section == Section::Metadata && !self.strings;
-        let prefix: &[u8] = if section == Section::Metadata { b"metadata." } else { b"" };
-        for _ in 0..self.map()? {
-            let (start, end) = self.name()?;
-            if start == end || prefix.len() + (end - start) > MAX_NAME {
+        let prefix = if section == Section::Metadata { "metadata.".len() } else { 0 };
+        let (members, mut at) = self.map(at)?;
+        for _ in 0..members {
+            let (start, value) = self.string(at)?;
+            if start == value || prefix + (value - start) > MAX_NAME {
                 return None;
             }
-            let (name_head, mask) = head(self.bytes, start, end);
+            let mut name = Span::default();
             if !passes {
-                let mut seen = self.scratch.seen.iter();
-                if seen.any(|&(other, _)| other & mask == name_head) && self.replaces(start, end) {
-                    return None;
-                }
-                self.scratch.seen.push((name_head, Span::of_whole(start, end)));
+                self.name_is_new(start, value)?;
+                let key = std::str::from_utf8(self.bytes.get(start..value)?).ok()?;
+                name = match section {
+                    Section::Data => self.scratch.build(key),
+                    Section::Metadata => self.scratch.build_metadata(key),
+                };
             }
-            let number = match self.value()? {
-                Value::Nil => continue,
-                Value::Str(from, to) => {
-                    if to - from > MAX_NAME {
-                        continue; // A longer one is no dimension.
-                    }
-                    if self.strings {
-                        let name = self.keep_name(prefix, start, end)?;
-                        let value = self.keep(from, to)?;
-                        self.scratch.put_dim(name, value, section, self.limits)?;
-                    } else {
-                        self.scratch.pass_dim(self.limits)?;
-                    }
-                    continue;
-                }
-                _ if section == Section::Metadata => continue,
-                Value::Bool(b) => f64::from(u8::from(b)),
-                Value::Unsigned(n) => n as f64,
-                Value::Signed(n) => n as f64,
-                Value::Float(x) if x.is_finite() => x,
-                Value::Float(_) => return None,
-            };
-            let name = self.keep_name(prefix, start, end)?;
-            self.scratch.put_field(name, number, self.limits)?;
+            at = self.member(value, name, section)?;
+            self.notes.value(value, at, Role::Member { section, level: LEVELS, name, object: false });
         }
+        Some(at)
+    }
+
+    /// `None`: a name is one of those before, or one of them lies below it, as
+    /// `Scratch::forget_path` sees it: the last of repeated members wins. Or there are more of them,
+    /// which are all looked at for each, than a section may hold.
+    fn name_is_new(&mut self, start: usize, end: usize) -> Option<()> {
+        let (name_head, mask) = head(self.bytes, start, end);
+        let name = self.bytes.get(start..end)?;
+        let alike = |&&(other, _): &&(u64, Span)| other & mask == name_head;
+        let mut others = self.scratch.seen.iter().filter(alike).filter_map(|(_, span)| span.in_whole());
+        let is_new = !others.any(|other| self.bytes.get(other).is_some_and(|o| is_at_or_below(o, name)));
+        if !is_new || self.scratch.seen.len() > self.limits.fields_per_event {
+            return None;
+        }
+        self.scratch.seen.push((name_head, Span::of_whole(start, end)));
         Some(())
     }
 
-    /// Whether a name is one of those before, or one of them lies below it, as
-    /// `Scratch::forget_path` sees it: the last of repeated members wins.
-    #[cold]
-    fn replaces(&self, start: usize, end: usize) -> bool {
-        let name = self.bytes.get(start..end).unwrap_or(&[]);
-        let mut others = self.scratch.seen.iter().filter_map(|(_, span)| self.bytes.get(span.in_whole()?));
-        others.any(|other| is_at_or_below(other, name))
-    }
-
-    fn timestamp(&mut self) -> Option<Option<i64>> {
-        let unit = self.limits.timestamp_unit;
-        let us = match self.value()? {
-            Value::Nil => return Some(None),
-            Value::Unsigned(n) => time::from_int(i128::from(n), unit)?,
-            Value::Signed(n) => time::from_int(i128::from(n), unit)?,
-            Value::Float(x) => time::from_float(x, unit)?,
-            Value::Str(from, to) => {
-                time::parse_rfc3339_us(std::str::from_utf8(self.bytes.get(from..to)?).ok()?)?
+    /// The value of a member of `data` or `metadata`; what follows it.
+    #[inline(always)]
+    fn member(&mut self, at: usize, name: Span, section: Section) -> Option<usize> {
+        let (number, end) = if byte(self.bytes, at) == 0xcb {
+            (f64::from_bits(self.number::<8>(at + 1)?), at + 9)
+        } else if let Some((start, end)) = self.header(at) {
+            is_ascii(self.bytes, start, end)?;
+            // A longer one is no dimension.
+            if end - start <= MAX_NAME {
+                if self.strings {
+                    let text = self.keep(start, end)?;
+                    self.scratch.put_dim(name, text, section, self.limits)?;
+                } else {
+                    self.scratch.pass_dim(self.limits)?;
+                }
             }
-            Value::Bool(_) => return None,
+            return Some(end);
+        } else {
+            let (value, end) = self.scalar(at)?;
+            let number = match value {
+                Scalar::Nil => return Some(end),
+                Scalar::Bool(b) => f64::from(u8::from(b)),
+                Scalar::Unsigned(n) => n as f64,
+                Scalar::Signed(n) => n as f64,
+                Scalar::Float(x) => x,
+            };
+            (number, end)
         };
-        Some(Some(us))
+        // Only `data` has numbers.
+        if section == Section::Data {
+            number.is_finite().then_some(())?;
+            self.scratch.put_field(name, number, self.limits)?;
+        }
+        Some(end)
     }
 
-    /// A string of 1 to `max` bytes, kept.
-    fn string(&mut self, max: usize) -> Option<Span> {
-        match self.value()? {
-            Value::Str(from, to) if (1..=max).contains(&(to - from)) => self.keep(from, to),
-            _ => None,
+    /// A timestamp that is one, and what follows it; `None` within: there is none, it is nil.
+    fn timestamp(&self, at: usize) -> Option<(Option<i64>, usize)> {
+        let unit = self.limits.timestamp_unit;
+        if let Some((start, end)) = self.header(at) {
+            let text = std::str::from_utf8(self.bytes.get(start..end)?).ok()?;
+            return Some((Some(time::parse_rfc3339_us(text)?), end));
+        }
+        let (value, end) = self.scalar(at)?;
+        let us = match value {
+            Scalar::Nil => return Some((None, end)),
+            Scalar::Unsigned(n) => time::from_int(i128::from(n), unit)?,
+            Scalar::Signed(n) => time::from_int(i128::from(n), unit)?,
+            Scalar::Float(x) => time::from_float(x, unit)?,
+            Scalar::Bool(_) => return None,
+        };
+        Some((Some(us), end))
+    }
+
+    /// An id may be anything; only a string of the right length is one. What follows it.
+    #[inline(always)]
+    fn id(&mut self, at: usize) -> Option<(Option<Span>, usize)> {
+        match self.text(at, MAX_NAME) {
+            Some((span, end)) => Some((Some(span), end)),
+            None => Some((None, self.pass(at)?)),
         }
     }
 
-    fn keep(&mut self, from: usize, to: usize) -> Option<Span> {
-        self.keep_name(b"", from, to)
-    }
-
-    #[inline]
-    fn keep_name(&mut self, prefix: &[u8], from: usize, to: usize) -> Option<Span> {
-        let start = self.text.len();
-        self.text.extend_from_slice(prefix);
-        self.text.extend_from_slice(self.bytes.get(from..to)?);
-        Some(Span::of_whole(start, self.text.len()))
-    }
-
+    /// A string of 1 to `max` bytes, and what follows it.
     #[inline(always)]
-    fn number<const N: usize>(&mut self) -> Option<u64> {
-        let big_endian: &[u8; N] = chunk(self.bytes, self.at)?;
-        self.at += N;
+    fn text(&mut self, at: usize, max: usize) -> Option<(Span, usize)> {
+        let (start, end) = self.string(at)?;
+        if !(1..=max).contains(&(end - start)) {
+            return None;
+        }
+        Some((self.keep(start, end)?, end))
+    }
+
+    /// A value that is only checked; what follows it.
+    fn pass(&self, at: usize) -> Option<usize> {
+        match self.header(at) {
+            Some(_) => Some(self.string(at)?.1),
+            None => Some(self.scalar(at)?.1),
+        }
+    }
+
+    /// Keeps a string.
+    #[inline(always)]
+    fn keep(&mut self, start: usize, end: usize) -> Option<Span> {
+        let before = self.kept.len();
+        let after = before + (end - start);
+        match chunk::<16>(self.bytes, start) {
+            // Copying sixteen bytes and forgetting some takes fewer instructions than a few.
+            Some(sixteen) if end - start <= 16 => {
+                self.kept.extend_from_slice(sixteen);
+                self.kept.truncate(after);
+            }
+            _ => self.kept.extend_from_slice(self.bytes.get(start..end)?),
+        }
+        Some(Span::of_whole(before, after))
+    }
+
+    /// A big-endian number of so many bytes.
+    #[inline(always)]
+    fn number<const N: usize>(&self, at: usize) -> Option<u64> {
+        let big_endian: &[u8; N] = chunk(self.bytes, at)?;
         let mut eight = [0; 8];
         eight[8 - N..].copy_from_slice(big_endian);
         Some(u64::from_be_bytes(eight))
     }
 
-    /// The number of members of the map here.
-    fn map(&mut self) -> Option<u64> {
-        match self.number::<1>()? {
-            tag @ 0x80..=0x8f => Some(tag & 0x0f),
-            0xde => self.number::<2>(),
-            0xdf => self.number::<4>(),
+    /// The number of members of the map there, and where they begin.
+    fn map(&self, at: usize) -> Option<(u64, usize)> {
+        match self.number::<1>(at)? {
+            tag @ 0x80..=0x8f => Some((tag & 0x0f, at + 1)),
+            0xde => Some((self.number::<2>(at + 1)?, at + 3)),
+            0xdf => Some((self.number::<4>(at + 1)?, at + 5)),
             _ => None,
         }
     }
 
-    /// A member's name: where it starts and ends.
+    /// Where the inside of the string there begins and ends. It is ASCII.
     #[inline(always)]
-    fn name(&mut self) -> Option<(usize, usize)> {
-        let len = match self.number::<1>()? {
-            tag @ 0xa0..=0xbf => tag & 0x1f,
-            0xd9 => self.number::<1>()?,
+    fn string(&self, at: usize) -> Option<(usize, usize)> {
+        let (start, end) = self.header(at)?;
+        is_ascii(self.bytes, start, end)?;
+        Some((start, end))
+    }
+
+    /// The same by the header alone: the bytes may be others, or not be there.
+    #[inline(always)]
+    fn header(&self, at: usize) -> Option<(usize, usize)> {
+        let (len, start) = match byte(self.bytes, at) {
+            tag @ 0xa0..=0xbf => (u64::from(tag & 0x1f), at + 1),
+            0xd9 => (self.number::<1>(at + 1)?, at + 2),
+            0xda => (self.number::<2>(at + 1)?, at + 3),
+            0xdb => (self.number::<4>(at + 1)?, at + 5),
             _ => return None,
         };
-        self.ascii(len as usize)
+        Some((start, start.checked_add(len as usize)?))
     }
 
-    #[inline(always)]
-    fn ascii(&mut self, len: usize) -> Option<(usize, usize)> {
-        let start = self.at;
-        self.at = start.checked_add(len)?;
-        let piece = self.bytes.get(start..self.at)?;
-        is_ascii(piece).then_some((start, self.at))
-    }
-
-    #[inline(always)]
-    fn value(&mut self) -> Option<Value> {
-        let tag = self.number::<1>()?;
-        let string = |range: (usize, usize)| Value::Str(range.0, range.1);
+    /// A value that is no string and no container, and what follows it.
+    fn scalar(&self, at: usize) -> Option<(Scalar, usize)> {
+        let tag = *self.bytes.get(at)?;
+        let at = at + 1;
         Some(match tag {
-            0xa0..=0xbf => string(self.ascii((tag & 0x1f) as usize)?),
-            0xd9 => {
-                let len = self.number::<1>()?;
-                string(self.ascii(len as usize)?)
-            }
-            0xcb => Value::Float(f64::from_bits(self.number::<8>()?)),
-            0x00..=0x7f => Value::Unsigned(tag),
-            0xca => Value::Float(f64::from(f32::from_bits(self.number::<4>()? as u32))),
-            0xcc => Value::Unsigned(self.number::<1>()?),
-            0xcd => Value::Unsigned(self.number::<2>()?),
-            0xce => Value::Unsigned(self.number::<4>()?),
-            0xcf => Value::Unsigned(self.number::<8>()?),
-            0xd0 => Value::Signed(i64::from(self.number::<1>()? as u8 as i8)),
-            0xd1 => Value::Signed(i64::from(self.number::<2>()? as u16 as i16)),
-            0xd2 => Value::Signed(i64::from(self.number::<4>()? as u32 as i32)),
-            0xd3 => Value::Signed(self.number::<8>()? as i64),
-            0xe0..=0xff => Value::Signed(i64::from(tag as u8 as i8)),
-            0xc0 => Value::Nil,
-            0xc2 | 0xc3 => Value::Bool(tag == 0xc3),
-            0xda => {
-                let len = self.number::<2>()?;
-                string(self.ascii(len as usize)?)
-            }
-            0xdb => {
-                let len = self.number::<4>()?;
-                string(self.ascii(len as usize)?)
-            }
+            0x00..=0x7f => (Scalar::Unsigned(tag.into()), at),
+            0xe0..=0xff => (Scalar::Signed(i64::from(tag as i8)), at),
+            0xc0 => (Scalar::Nil, at),
+            0xc2 | 0xc3 => (Scalar::Bool(tag == 0xc3), at),
+            0xca => (Scalar::Float(f32::from_bits(self.number::<4>(at)? as u32).into()), at + 4),
+            0xcb => (Scalar::Float(f64::from_bits(self.number::<8>(at)?)), at + 8),
+            0xcc => (Scalar::Unsigned(self.number::<1>(at)?), at + 1),
+            0xcd => (Scalar::Unsigned(self.number::<2>(at)?), at + 2),
+            0xce => (Scalar::Unsigned(self.number::<4>(at)?), at + 4),
+            0xcf => (Scalar::Unsigned(self.number::<8>(at)?), at + 8),
+            0xd0 => (Scalar::Signed(i64::from(self.number::<1>(at)? as i8)), at + 1),
+            0xd1 => (Scalar::Signed(i64::from(self.number::<2>(at)? as i16)), at + 2),
+            0xd2 => (Scalar::Signed(i64::from(self.number::<4>(at)? as i32)), at + 4),
+            0xd3 => (Scalar::Signed(self.number::<8>(at)? as i64), at + 8),
             _ => return None,
         })
     }
 }
 
-/// Whether all bytes are ASCII; most strings here are short, for which the standard library takes
-/// some 280 instructions an event more.
+/// Says if these bytes are there and all ASCII; most strings are short, for which the standard
+/// library takes some 280 instructions an event more.
 #[inline(always)]
-fn is_ascii(piece: &[u8]) -> bool {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let (words, rest) = piece.as_chunks::<8>();
-    let mut seen = words.iter().fold(0, |seen, word| seen | u64::from_ne_bytes(*word));
-    match piece.last_chunk::<8>() {
-        // The last word covers the rest.
-        Some(last) => seen |= u64::from_ne_bytes(*last),
-        None => seen = rest.iter().fold(seen, |seen, &b| seen | u64::from(b)),
-    }
-    seen & HIGH == 0
+fn is_ascii(bytes: &[u8], start: usize, end: usize) -> Option<()> {
+    let piece = bytes.get(start..end)?;
+    let seen = match (piece.first_chunk(), piece.last_chunk()) {
+        // The two overlap, or there is a middle to look at as well.
+        (Some(first), Some(last)) => {
+            let ends = u64::from_le_bytes(*first) | u64::from_le_bytes(*last);
+            ends | if piece.len() > 16 { all_bits(piece) } else { 0 }
+        }
+        // Of eight bytes from its beginning, or of fewer, those that are its own.
+        _ => match word(bytes, start) {
+            Some(word) => word & !(u64::MAX << (8 * piece.len())),
+            None => piece.iter().fold(0, |all, &b| all << 8 | u64::from(b)),
+        },
+    };
+    (seen & HIGH == 0).then_some(())
+}
+
+/// The bits of all whole words.
+#[inline(never)]
+fn all_bits(piece: &[u8]) -> u64 {
+    let (words, _) = piece.as_chunks();
+    words.iter().fold(0, |seen, word| seen | u64::from_le_bytes(*word))
 }
 
 #[cfg(test)]

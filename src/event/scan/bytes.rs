@@ -4,11 +4,11 @@
 
 /// A byte in every byte of a word.
 pub(super) const ONES: u64 = u64::MAX / 255;
-pub(super) const HIGH: u64 = ONES * 0x80;
+pub(in super::super) const HIGH: u64 = ONES * 0x80;
 
 /// The eight bytes from `at`, the first being the lowest, if there are eight.
 #[inline(always)]
-pub(super) fn word(bytes: &[u8], at: usize) -> Option<u64> {
+pub(in super::super) fn word(bytes: &[u8], at: usize) -> Option<u64> {
     chunk(bytes, at).map(|eight| u64::from_le_bytes(*eight))
 }
 
@@ -20,13 +20,13 @@ pub(in super::super) fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option
 
 /// The byte there; 0, which is nothing in JSON, behind the end.
 #[inline(always)]
-pub(super) fn byte(bytes: &[u8], at: usize) -> u8 {
+pub(in super::super) fn byte(bytes: &[u8], at: usize) -> u8 {
     bytes.get(at).copied().unwrap_or(0)
 }
 
 /// The sixteen bytes from `at`, the first being the lowest; zeros behind the end.
 #[inline(always)]
-pub(super) fn sixteen(bytes: &[u8], at: usize) -> u128 {
+pub(in super::super) fn sixteen(bytes: &[u8], at: usize) -> u128 {
     match chunk(bytes, at) {
         Some(piece) => u128::from_le_bytes(*piece),
         None => last_ones(bytes, at),

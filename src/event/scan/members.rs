@@ -1,9 +1,9 @@
 //! The members of `data` and `metadata`.
 
 use super::bytes::{byte, head, string_end};
-use super::shapes::Role;
 use super::{DEEPEST, Scan, number};
 use crate::event::scratch::{Section, Span, is_at_or_below};
+use crate::event::shapes::Role;
 use crate::event::{MAX_NAME, MAX_PARTS};
 
 /// What a value in `data` or `metadata` belongs to.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::fields::{Field, Fields};
 use super::sort::{Sorter, Wanted};
 use super::{Conn, ERRORS_PER_SECOND, LETTER_BYTES, Outlet};
 use crate::event::{Outcome, Reject, Rejection, Scratch};
@@ -29,7 +30,7 @@ pub(super) struct Work {
     pub(super) counters: Arc<ParseCounters>,
     pub(super) types: Cache,
     pub(super) sources: Cache,
-    pub(super) fields: Cache,
+    pub(super) fields: Fields,
     /// Memory for messages that reads have cut, lent to whichever connection is being read.
     pub(super) spare: Vec<u8>,
     pub(super) sorter: Sorter,
@@ -225,11 +226,20 @@ impl Work {
         for &(slot, hash) in &self.sorter.hashes {
             staged.push(Item::Distinct { slot, hash });
         }
-        for (name, value) in event.fields().filter(|(name, _)| self.sorter.shows(name)) {
-            // The event is worth more than one field too many.
-            match self.fields.id(&self.dictionary.fields, name, settings.field_names) {
-                Some(id) => staged.push(Item::Field { id, value }),
-                None => self.counters.fields_left_out.add(1),
+        self.fields.begin_event(event.generation());
+        for (number, name, value) in event.numbered_fields() {
+            let field = self.fields.find(number, |cache| {
+                if !self.sorter.shows(name) {
+                    return Field::Hidden;
+                }
+                let id = cache.id(&self.dictionary.fields, name, settings.field_names);
+                id.map_or(Field::Unknown, Field::Number)
+            });
+            match field {
+                Field::Number(id) => staged.push(Item::Field { id, value }),
+                Field::Hidden => {}
+                // The event is worth more than one field too many.
+                Field::Unknown => self.counters.fields_left_out.add(1),
             }
         }
         Ok(())

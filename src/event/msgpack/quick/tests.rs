@@ -41,8 +41,29 @@ fn compare_with(limits: Limits, message: &[u8]) -> u64 {
             assert_eq!(report(&mut quick, message, strings), wanted, "{message:02x?}");
         }
         left += quick.left_to_serde() / 2;
+        // Nor what was learned from it, in others that differ in a byte or end early.
+        for (at, byte) in changes(message) {
+            let mut other = message.to_vec();
+            match byte {
+                Some(byte) => other[at] = byte,
+                None => other.truncate(at),
+            }
+            let wanted = report(&mut careful, &other, strings);
+            assert_eq!(report(&mut quick, &other, strings), wanted, "{other:02x?} behind {message:02x?}");
+        }
     }
     left
+}
+
+/// Some places of a message, with what to put there, or `None`: it ends there.
+fn changes(message: &[u8]) -> impl Iterator<Item = (usize, Option<u8>)> {
+    const BYTES: [u8; 10] = [0xc0, 0xa1, 0x81, 0xd9, 0xcb, 0xff, 0x90, 0x80, 0x01, 0xc3];
+    let step = message.len() / 8 + 1;
+    (0..message.len()).step_by(step).flat_map(move |at| {
+        let at = at + at / step % step;
+        let byte = BYTES[at % BYTES.len()];
+        [(at, Some(byte)), (at, None)].into_iter().filter(move |&(at, _)| at < message.len())
+    })
 }
 
 fn number(width: usize, n: u64) -> Vec<u8> {
@@ -146,6 +167,36 @@ fn event() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Events that have their names in common and, now and then, are harmed.
+fn alike() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let names = (vec(string(), 6), 0usize..7, 0usize..3, 0usize..6);
+    let harm = proptest::option::weighted(0.3, (any::<prop::sample::Index>(), any::<u8>()));
+    let stamp = prop_oneof![4 => scalar(), 1 => (0u64..2_000_000_000).prop_map(|n| tagged(0xce, 4, n))];
+    let value = || prop_oneof![9 => scalar(), 1 => value()];
+    let values = (vec(value(), 6), value(), stamp, string(), harm);
+    (names, vec(values, 2..6)).prop_map(|((names, cut, form, order), events)| {
+        let event = |(values, id, stamp, source, harm): (Vec<Vec<u8>>, _, _, _, Option<_>)| {
+            let members: Vec<_> = names.iter().cloned().zip(values).collect();
+            let mut own = vec![
+                (packed(b"id", 0), id),
+                (packed(b"source", 0), source),
+                (packed(b"type", 0), packed(b"t", 0)),
+                (packed(b"timestamp", form), stamp),
+                (packed(b"data", 0), map(members[..cut].to_vec(), form)),
+                (packed(b"metadata", 0), map(members[cut..].to_vec(), form)),
+            ];
+            own.rotate_left(order);
+            let mut event = map(own, form);
+            if let Some((at, byte)) = harm {
+                let at = prop::sample::Index::index(&at, event.len());
+                event[at] = byte;
+            }
+            event
+        };
+        events.into_iter().map(event).collect()
+    })
+}
+
 /// An event of the generator's mix, packed as other clients pack it.
 fn generated(n: usize) -> Vec<Vec<u8>> {
     fn pack(value: &serde_json::Value, out: &mut Vec<u8>) {
@@ -183,6 +234,19 @@ proptest! {
         compare_with(limits(), &event);
     }
 
+    /// What one reader learns from some events changes nothing in others that are like them.
+    #[test]
+    fn events_that_are_alike_read_the_same(events in alike()) {
+        let mut careful = Reader::without_scanner(limits());
+        for strings in [true, false] {
+            let mut quick = Reader::new(limits()).with_strings(strings);
+            for event in events.iter().chain(&events) {
+                let wanted = report(&mut careful, event, strings);
+                prop_assert_eq!(report(&mut quick, event, strings), wanted, "{:02x?} of {:02x?}", event, events);
+            }
+        }
+    }
+
     #[test]
     fn harmed_messages_read_the_same(
         events in vec(event(), 1..8),
@@ -217,6 +281,68 @@ fn generated_events_are_the_quick_readers() {
     let limits = Limits { fields_per_event: 50, ..limits() };
     let left: u64 = generated(1_000).iter().map(|event| compare_with(limits, event)).sum();
     assert_eq!(left, 0);
+}
+
+/// Nearly all of them by their shapes.
+#[test]
+fn generated_events_have_few_shapes() {
+    let limits = Limits { fields_per_event: 50, ..limits() };
+    let (mut shapes, mut scratch, mut new) = (Shapes::default(), Scratch::default(), 0);
+    for event in generated(1_000) {
+        shapes.forget_notes();
+        let end = read(&event, 0, &mut scratch, &mut shapes, &limits, true);
+        assert_eq!(end, Some(event.len()));
+        new += u32::from(shapes.noted());
+    }
+    assert!(new <= 20, "{new} of 1,000 had a new shape");
+}
+
+/// Headers that end in zeros, which are not there, behind a shape in which they are.
+#[test]
+fn an_event_that_ends_early_is_no_event_by_its_shape_either() {
+    let text = |text: &str| packed(text.as_bytes(), 0);
+    for form in 0..3 {
+        let own = |last: &str| {
+            let members = vec![
+                (text("source"), text("s")),
+                (text("type"), text("t")),
+                (text("data"), map(Vec::new(), form)),
+                (text(last), map(Vec::new(), form)),
+            ];
+            map(members, form)
+        };
+        let event = own("metadata");
+        let (mut quick, mut careful) = (Reader::new(limits()), Reader::without_scanner(limits()));
+        for cut in (0..=event.len()).rev() {
+            let wanted = report(&mut careful, &event[..cut], true);
+            assert_eq!(report(&mut quick, &event[..cut], true), wanted, "{cut} of {event:02x?}");
+        }
+        assert_eq!(compare_with(limits(), &event), 0);
+        assert_ne!(compare_with(limits(), &own("other")), 0);
+    }
+}
+
+/// What a stranger can do with shapes and with names is bounded.
+#[test]
+fn many_shapes_and_many_names_are_bounded() {
+    let limits = Limits { fields_per_event: 50, ..limits() };
+    let text = |text: &str| packed(text.as_bytes(), 0);
+    let event = |names: &[String]| {
+        let members = names.iter().map(|name| (text(name), vec![0xc0])).collect();
+        let own =
+            vec![(text("source"), text("s")), (text("type"), text("t")), (text("data"), map(members, 2))];
+        map(own, 0)
+    };
+    let (mut shapes, mut scratch) = (Shapes::default(), Scratch::default());
+    for n in 0..2 * Shapes::PATIENCE {
+        let event = event(&[format!("a{}", n % 10), format!("b{n}")]);
+        read(&event, 0, &mut scratch, &mut shapes, &limits, true).unwrap();
+        assert!(shapes.is_bounded(&scratch));
+    }
+    // Of names in a section each is compared with all before it, whether they hold anything or not.
+    let names: Vec<String> = (0..60).map(|n| format!("n{n}")).collect();
+    assert_eq!(compare_with(limits, &event(&names[..50])), 0);
+    assert_ne!(compare_with(limits, &event(&names)), 0);
 }
 
 /// Each in `data`, in `metadata` and as the time, in an event that is usual otherwise.
