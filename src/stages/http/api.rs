@@ -187,7 +187,6 @@ fn aggregates(shared: &Shared, name: &str, query: &str) -> Answer {
     })
 }
 
-/// A list of the newest `limit` things.
 /// The newest changes, or with `state=firing` what fires now.
 fn alerts(shared: &Shared, query: &str, limit: usize) -> Result<String, String> {
     match parameter(query, "state").as_deref() {
@@ -197,6 +196,7 @@ fn alerts(shared: &Shared, query: &str, limit: usize) -> Result<String, String> 
     }
 }
 
+/// A list of the newest `limit` things.
 fn listing(query: &str, default: usize, list: impl FnOnce(usize) -> Result<String, String>) -> Answer {
     let limit = match parameter(query, "limit") {
         None => Ok(default),

@@ -22,7 +22,7 @@ impl Ingest {
         progress.begin_turn(stamp.mono_ns.max(self.last_stamp_ns));
         let mut worked = false;
         let before = (self.sent, self.options.counters.bytes.get());
-        for _ in 0..READS_PER_TURN {
+        for read in 1..=READS_PER_TURN {
             if !self.has_room() {
                 self.note_backpressure();
                 break;
@@ -30,7 +30,8 @@ impl Ingest {
             let Some(slot) = self.ready.pop_front() else {
                 break;
             };
-            worked |= self.read_one(slot, stamp);
+            // Others stand behind those that had nothing.
+            worked |= self.read_one(slot, stamp) || read == READS_PER_TURN;
         }
         progress.end_turn();
         let bytes = self.options.counters.bytes.get() - before.1;
