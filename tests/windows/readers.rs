@@ -122,7 +122,7 @@ fn silence_resolves_an_alert() {
         };
         assert_eq!(states(&daemon), ["firing"], "{threads} window threads");
         // Others go on, or nobody does.
-        for second in 0..20 * threads {
+        for _ in 0..20 * threads {
             daemon.pass(0.5);
             let time = START_S as f64 + daemon.wall_s();
             daemon.send(0, &format!(r#"{{"source":"s","type":"other","timestamp":{time},"data":{{}}}}"#));
