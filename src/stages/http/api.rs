@@ -319,7 +319,7 @@ fn join(list: &[std::sync::Arc<str>]) -> String {
 }
 
 /// A query parameter, percent-decoded.
-fn parameter(query: &str, name: &str) -> Option<String> {
+pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
     parameters(query, name).next()
 }
 
@@ -356,7 +356,7 @@ fn percent_decode(text: &str) -> String {
 }
 
 /// Foreign text in a message: short.
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
