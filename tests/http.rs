@@ -32,7 +32,7 @@ fn paths_answer_and_errors_are_json() {
         serde_json::from_str::<Value>(&body).unwrap_or_else(|e| panic!("{path}: {e}: {body}"));
     }
     for path in
-        ["/", "/static/dashboard.css", "/static/dashboard.js", "/health", "/health/live", "/health/ready"]
+        ["/", "/static/dashboard.css", "/static/charts.js", "/health", "/health/live", "/health/ready"]
     {
         assert_eq!(daemon.get(path).0, 200, "{path}");
     }
