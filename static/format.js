@@ -25,7 +25,7 @@ export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one
 /** For axes and small places: 950, 1.2k, 34k, 1.5M. */
 export function short(x) {
   if (!known(x)) return NONE;
-  const size = Math.abs(x);
+  const size = Number(Math.abs(x).toPrecision(3)); // 999,999 is 1M, not 1,000k
   if (size !== 0 && size < 0.001) return x.toExponential(0);
   if (size >= 1e15) return x.toExponential(1);
   const step = size < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(size) / 3 + 1e-9));

@@ -25,6 +25,12 @@ export function resultColumns(results, field, step) {
   };
 }
 
+/** The one series of their events. */
+export function eventSeries(results) {
+  const column = (name) => Float64Array.from(results, (result) => result[name]);
+  return [{ name: 'events', colour: 'part-2', x: column('window_start'), ends: column('window_end'), y: column('event_count'), width: 2 }];
+}
+
 /** The series of a field's results: band, p95 and mean of each window. */
 export function fieldSeries({ starts, ends, avg, min, max, p95 }) {
   return [
@@ -157,9 +163,9 @@ export class DelaysChart {
     const to = series.length > 0 ? series.last : store.now();
     const x = series.column('time');
     this.#chart.show({
-      from: to - RANGES[view.range], to, zero: true, scale: this.#scale, reach: 1,
+      from: to - RANGES[view.range], to, log: true, scale: this.#scale, reach: 1,
       series: DELAYS.map(([column, name, colour]) => ({ name, colour, x, y: series.column(column), gap: 3 })),
-      format: millis, axis: millis, heading: (t) => time(t),
+      format: millis, heading: (t) => time(t),
     });
     fillLegend(byId('delays-legend'), DELAYS.map(([column, name, colour]) => ({ name, colour, text: millis(series.newest(column)) })));
     const words = DELAYS.map(([column, name]) => `${name} ${millis(series.newest(column))}`);

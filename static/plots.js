@@ -2,18 +2,18 @@
 
 import { dot, polyline } from './charts.js';
 import { axisTime, short } from './format.js';
-import { indexAt, linear, nearest, steady, ticks, timeStep, timeTicks } from './scale.js';
+import { decades, indexAt, linear, logarithmic, logTicks, nearest, steady, ticks, timeStep, timeTicks } from './scale.js';
 
 /** The place of the plot within the canvas; the same whatever the numbers, so that nothing moves. */
 function plotBox({ width, height, rem }) {
   return { left: rem * 2.9, right: width - rem * 0.6, top: rem * 0.5, bottom: height - rem * 1.5 };
 }
 
-function paintValueAxis({ context, palette, rem }, box, [lo, hi], toY, format) {
+function paintValueAxis({ context, palette, rem }, box, [lo, hi], toY, format, cut = ticks) {
   context.textAlign = 'right';
   context.textBaseline = 'middle';
   const parts = Math.max(2, Math.floor((box.bottom - box.top) / (rem * 2.2)));
-  for (const value of ticks(lo, hi, parts)) {
+  for (const value of cut(lo, hi, parts)) {
     const y = Math.round(toY(value)) + 0.5;
     context.strokeStyle = palette.line;
     context.beginPath();
@@ -39,21 +39,30 @@ function paintTimeAxis({ context, palette, rem }, box, from, to, toX) {
   }
 }
 
-/** Lowest and highest of what is visible. */
-function extent(series, from, to) {
+/** Lowest and highest of what is visible, and can be shown. */
+function extent(series, from, to, log) {
   let [lo, hi] = [Infinity, -Infinity];
   for (const { x, ends, y, low } of series) {
     for (let i = 0; i < x.length; i += 1) {
       if ((ends ? ends[i] : x[i]) < from || x[i] > to) continue;
       const bottom = low ? low[i] : y[i];
-      if (bottom < lo) lo = bottom;
+      if (bottom < lo && !(log && bottom <= 0)) lo = bottom;
       if (y[i] > hi) hi = y[i];
     }
   }
   return [lo, hi];
 }
 
-/** Series over time: `{from, to, series, format, zero, heading(t), scale}`. A series has `name`,
+function valueScale(model, [lo, hi], box) {
+  if (model.log) {
+    model.scale.bounds = decades(model.scale.bounds, lo, hi);
+    return { toY: logarithmic(...model.scale.bounds, box.bottom, box.top), cut: logTicks };
+  }
+  model.scale.bounds = steady(model.scale.bounds, model.zero ? Math.min(0, lo) : lo, hi);
+  return { toY: linear(...model.scale.bounds, box.bottom, box.top), cut: ticks };
+}
+
+/** Series over time: `{from, to, series, format, zero, log, heading(t), scale}`. A series has `name`,
  *  `colour`, rising `x` and `y`, and is a line (with `gap`, the largest distance that is joined), or
  *  with `ends` steps that last from x to there, or with `low` too a band between low and y. `scale`
  *  is where the painter keeps the bounds of the axis from one time to the next. */
@@ -61,11 +70,9 @@ export function paintLines(pen, model) {
   const { context, palette } = pen;
   const box = plotBox(pen);
   const { from, to, series } = model;
-  const [lo, hi] = extent(series, from, to);
-  model.scale.bounds = steady(model.scale.bounds, model.zero ? Math.min(0, lo) : lo, hi);
+  const { toY, cut } = valueScale(model, extent(series, from, to, model.log), box);
   const toX = linear(from, to, box.left, box.right);
-  const toY = linear(...model.scale.bounds, box.bottom, box.top);
-  paintValueAxis(pen, box, model.scale.bounds, toY, model.axis || short);
+  paintValueAxis(pen, box, model.scale.bounds, toY, model.axis || short, cut);
   paintTimeAxis(pen, box, from, to, toX);
   context.save();
   context.beginPath();

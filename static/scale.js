@@ -38,6 +38,31 @@ export function timeStep(span, parts) {
 export const timeTicks = (from, to, step, offset = 0) =>
   multiples(from + offset, to + offset, step).map((t) => t - offset);
 
+/** Powers of ten around [lo, hi], which are above 0. `before` is kept while it fits, as in `steady`. */
+export function decades(before, lo, hi) {
+  if (!(lo <= hi)) return before || [0.1, 1];
+  const down = 10 ** Math.floor(Math.log10(lo) + 1e-9);
+  const up = Math.max(10 ** Math.ceil(Math.log10(hi) - 1e-9), down * 10);
+  const fits = before && lo >= before[0] && hi <= before[1] && Math.log10(up / down) > Math.log10(before[1] / before[0]) - 1.5;
+  return fits ? before : [down, up];
+}
+
+/** Ticks of a logarithmic axis: powers of ten, with 2 and 5 times them where there is room. */
+export function logTicks(lo, hi, parts) {
+  const [first, last] = [Math.round(Math.log10(lo)), Math.round(Math.log10(hi))];
+  const factors = (last - first) * 3 <= parts ? [1, 2, 5] : [1];
+  const every = Math.max(1, Math.ceil((last - first) / parts));
+  const powers = Array.from({ length: last - first + 1 }, (_, i) => first + i).filter((power) => (power - first) % every === 0);
+  // Through text, so that 1e-2 is 0.01 and nothing else.
+  return powers.flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`))).filter((tick) => tick >= lo * (1 - 1e-9) && tick <= hi * (1 + 1e-9));
+}
+
+/** A logarithmic scale; what is not above 0 stands at the bottom. */
+export function logarithmic(d0, d1, r0, r1) {
+  const line = linear(Math.log10(d0), Math.log10(d1), r0, r1);
+  return (x) => (x > d0 || Number.isNaN(x) ? line(Math.log10(x)) : r0);
+}
+
 /** The straight line through (d0, r0) and (d1, r1). */
 export function linear(d0, d1, r0, r1) {
   const slope = d1 === d0 ? 0 : (r1 - r0) / (d1 - d0);
