@@ -163,6 +163,28 @@ fn a_returning_sse_client_gets_what_it_missed() {
     assert!(named.contains("event: window\ndata: {\"window\":\"realtime\""), "{named}");
 }
 
+/// As a browser does it: several connections at once, kept for later unless the answer says that
+/// they are to be closed.
+#[test]
+fn connections_that_come_together_are_all_answered() {
+    let daemon = Daemon::start(1, 1, "");
+    let mut kept = Vec::new();
+    for _ in 0..30 {
+        let mut all: Vec<TcpStream> = (0..6).map(|_| TcpStream::connect(daemon.http).unwrap()).collect();
+        for stream in &mut all {
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            write!(stream, "GET /static/dashboard.js HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        }
+        for stream in all {
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+            assert_eq!(lines.next().unwrap(), "HTTP/1.1 200 OK");
+            if lines.by_ref().take_while(|l| !l.is_empty()).all(|l| l != "Connection: close") {
+                kept.push(stream);
+            }
+        }
+    }
+}
+
 #[test]
 fn metrics_pass_promtool_where_there_is_one() {
     let daemon = Daemon::start(2, 2, "");

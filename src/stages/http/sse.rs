@@ -90,7 +90,7 @@ pub fn serve(shared: &Arc<Shared>, request: Request, subscribe: &mut Tx<Subscrib
     let wanted = match Wanted::parse(&query, shared) {
         Ok(wanted) => wanted,
         Err(message) => {
-            drop(request.respond(Answer::error(400, "bad_parameter", &message).into_response()));
+            drop(Answer::error(400, "bad_parameter", &message).send(request));
             return;
         }
     };
@@ -130,7 +130,7 @@ pub fn serve(shared: &Arc<Shared>, request: Request, subscribe: &mut Tx<Subscrib
 }
 
 fn refuse(request: Request, code: &str, message: &str) {
-    drop(request.respond(Answer::error(503, code, message).into_response()));
+    drop(Answer::error(503, code, message).send(request));
 }
 
 fn stream(
