@@ -2,7 +2,7 @@
 
 import { Chart, paintSparkline } from './charts.js';
 import { byId, put, slot, write } from './dom.js';
-import { bytes, count, known, millis, percent, plural, span, time } from './format.js';
+import { bytes, count, millis, percent, plural, span, time } from './format.js';
 import { tipFor } from './tip.js';
 
 const SPARK_S = 120;
@@ -77,16 +77,17 @@ export function health({ stats, losing, firing }, staleSince) {
   return ['good', 'All well'];
 }
 
+/** Words that stay while a trouble lasts, since each change of them is read out. */
 function troubles({ buffer }, losing, firing) {
   const of = (level) => firing.filter((alert) => alert.level === level).length;
   const [critical, warning] = [of('critical'), of('warning')];
   return [
-    losing.dropped > 0 && ['critical', `${count(losing.dropped)} events dropped in 10 s`],
-    buffer.utilization > 0.9 && ['critical', `buffers ${percent(buffer.utilization)} full`],
+    losing.dropped > 0 && ['critical', 'events are being dropped'],
+    buffer.utilization > 0.9 && ['critical', 'buffers are nearly full'],
     critical > 0 && ['critical', `${plural(critical, 'critical alert')} firing`],
-    buffer.utilization > 0.7 && buffer.utilization <= 0.9 && ['warning', `buffers ${percent(buffer.utilization)} full`],
-    losing.rejected > 0 && ['warning', `${count(losing.rejected)} events rejected in 10 s`],
-    losing.late > 0 && ['warning', `${count(losing.late)} events late in 10 s`],
+    buffer.utilization > 0.7 && buffer.utilization <= 0.9 && ['warning', 'buffers are filling'],
+    losing.rejected > 0 && ['warning', 'events are being rejected'],
+    losing.late > 0 && ['warning', 'events come too late'],
     warning > 0 && ['warning', `${plural(warning, 'alert')} firing`],
   ].filter(Boolean);
 }
@@ -95,5 +96,7 @@ export function drawHealth(store, staleSince) {
   const [level, words] = health({ stats: store.stats, losing: store.losing, firing: store.firing() }, staleSince);
   byId('health').dataset.level = level;
   write(byId('health'), words);
+  const isWrong = level === 'warning' || level === 'critical';
+  document.title = isWrong ? `${words} · flumen` : 'flumen';
   document.documentElement.classList.toggle('stale', Boolean(staleSince));
 }

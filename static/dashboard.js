@@ -6,7 +6,7 @@ import { forgetColours } from './colours.js';
 import { byId, fillSelect, write } from './dom.js';
 import { soon } from './frame.js';
 import { BarsChart, DelaysChart, FieldChart } from './graphs.js';
-import { Groups } from './groups.js';
+import { GROUP_RESULTS, Groups } from './groups.js';
 import { History } from './history.js';
 import { Numbers, records, save } from './numbers.js';
 import { alerts, fields, Mix, pipeline, sources } from './panels.js';
@@ -15,7 +15,6 @@ import { Stream } from './stream.js';
 import { format, parse, STATISTICS } from './view.js';
 
 const GROUPS_MS = 5000; // how often the results of a grouped window are asked for
-const GROUP_RESULTS = 1000;
 const GROUP_HISTORY = 200;
 
 const store = new Store();
@@ -77,6 +76,7 @@ const everything = () => changed(...Object.keys(parts));
 function choose(change) {
   Object.assign(view, change);
   window.history.replaceState(null, '', `${location.pathname}${location.search}${format(view)}`);
+  if ('group' in change) history.results = []; // until its own come
   if (['groups', 'window', 'group'].some((name) => name in change)) refreshGroups();
   everything();
 }
@@ -194,6 +194,7 @@ let loads = 0;
 /** Fetches what was there before the stream began. */
 async function load() {
   const mine = loads += 1;
+  store.beginHistory();
   try {
     const [windows, alertList] = await Promise.all([get('/api/windows'), get(`/api/alerts?limit=${ALERTS_KEPT}`)]);
     const plain = plainWindows(windows);
@@ -215,18 +216,26 @@ async function load() {
 // at once, and the page shows some of them.
 const grouped = new Map();
 
+let refreshes = 0;
+
 async function refreshGroups() {
+  const mine = refreshes += 1;
   const isGrouped = (name) => store.windows.some((window) => window.name === name && window.group_by.length > 0);
   const wanted = [...new Set([view.groups, view.window])].filter(isGrouped);
   for (const name of grouped.keys()) if (!wanted.includes(name)) grouped.delete(name);
+  const of = view.group.map((pair) => `&group=${encodeURIComponent(pair)}`).join('');
+  const hasHistory = view.group.length > 0 && isGrouped(view.groups);
   try {
-    for (const name of wanted) grouped.set(name, await aggregates(name, GROUP_RESULTS));
-    if (view.group.length > 0 && isGrouped(view.groups)) {
-      const of = view.group.map((pair) => `&group=${encodeURIComponent(pair)}`).join('');
-      history.results = await aggregates(view.groups, GROUP_HISTORY, of);
-    }
+    const [own, ...lists] = await Promise.all([
+      hasHistory ? aggregates(view.groups, GROUP_HISTORY, of) : [],
+      ...wanted.map((name) => aggregates(name, GROUP_RESULTS)),
+    ]);
+    if (mine !== refreshes) return; // something else is wanted by now
+    history.results = own;
+    wanted.forEach((name, i) => grouped.set(name, lists[i]));
   } catch (error) {
     console.warn('groups:', error.message); // asked for again soon
+    return;
   }
   groups.results = grouped.get(view.groups) || [];
   grouped.forEach((results) => results.forEach((result) => store.learnFields(result)));

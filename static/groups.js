@@ -5,6 +5,7 @@ import { count, measure, time } from './format.js';
 import { newestOfGroups } from './results.js';
 
 const ROWS_SHOWN = 100;
+export const GROUP_RESULTS = 1000; // asked for at a time
 const STATISTICS = ['count', 'avg', 'min', 'max', 'p95'];
 
 /** The columns of a table of groups: name, and what is sorted by. */
@@ -77,8 +78,14 @@ export class Groups {
     this.#shown = found.slice(0, ROWS_SHOWN);
     byId('groups').dataset.empty = newest.length > 0 ? 'No group like that.' : this.#whyEmpty();
     fillRows(byId('groups'), this.#shown.map((result, at) => this.#row(result, at, columns)));
-    const some = found.length > ROWS_SHOWN ? `, the first ${ROWS_SHOWN} shown` : '';
-    write(byId('groups-count'), newest.length > 0 ? `${count(found.length)} of ${count(newest.length)} groups${some}` : '');
+    write(byId('groups-count'), newest.length > 0 ? this.#howMany(found.length, newest.length) : '');
+  }
+
+  #howMany(found, all) {
+    const shown = found > ROWS_SHOWN ? `, the first ${ROWS_SHOWN} shown` : '';
+    // More of them than the page asks for, then: it knows only those of the newest results.
+    const known = this.results.length >= GROUP_RESULTS ? ` in the newest ${count(GROUP_RESULTS)} results` : '';
+    return `${count(found)} of ${count(all)} groups${known}${shown}`;
   }
 
   #whyEmpty() {

@@ -39,7 +39,7 @@ export class Numbers {
       return button;
     };
     const table = make('table', { ariaLabel: label }, make('thead', {}, this.#head), this.#body);
-    const scroll = make('div', { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: `${label}: numbers` }, table);
+    const scroll = make('div', { className: 'scroll', tabIndex: 0, role: 'group', ariaLabel: `${label}: numbers` }, table);
     const files = make('p', {}, file('CSV', () => this.#csv()), file('JSON', () => this.#json()));
     this.#details = make('details', { className: 'numbers' }, make('summary', { textContent: 'Numbers' }), scroll, files);
     this.#details.addEventListener('toggle', () => this.changed());

@@ -88,7 +88,7 @@ export function paintLines(pen, model) {
     else polyline(context, one, toX, toY);
   }
   context.restore();
-  return (x) => readLines(model, box, palette, linear(box.left, box.right, from, to)(x), toX, toY);
+  return (x) => readLines(model, box, palette, Math.min(to, Math.max(from, linear(box.left, box.right, from, to)(x))), toX, toY);
 }
 
 function paintBand(context, { x, ends, y, low, alpha = 0.16 }, toX, toY) {
@@ -114,7 +114,6 @@ function paintSteps(context, { x, ends, y }, toX, toY) {
 
 /** What the series say at a moment, with a line there and a dot on each of them. */
 function readLines(model, box, palette, moment, toX, toY) {
-  if (moment < model.from || moment > model.to) return null;
   const reach = Math.max((model.to - model.from) / 40, model.reach || 0);
   const found = [];
   for (const one of model.series) {

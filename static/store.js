@@ -12,6 +12,7 @@ const RESULTS_KEPT = 400; // of each window, as long as they have few fields
 const FIGURES_KEPT = 40_000; // fields of all kept results of a window
 export const ALERTS_KEPT = 200;
 const FIELDS_KEPT = 200;
+const MEANWHILE = 100;
 const TRACES = 24; // fields whose means are followed
 const SOURCES = 64; // whose counts are followed
 const SOURCE_KEPT = 600; // seconds
@@ -31,6 +32,7 @@ export class Store {
   sources = new Map(); // source -> Series of its count
   #before = null; // the live result from which the traces go on
   #clockAhead = 0; // seconds that the daemon's clock is ahead of this one
+  #meanwhile = []; // the newest results that the stream has brought, for what is loaded beside it
   #lost = null; // counters of events that came to nothing, as they were some seconds ago
   losing = {}; // how many of them in those seconds
 
@@ -63,6 +65,7 @@ export class Store {
 
   #daemonIsNew() {
     this.sources.clear();
+    this.open = [];
     this.#lost = null;
     this.#before = null;
   }
@@ -115,19 +118,25 @@ export class Store {
 
   takeResult(result) {
     this.learnFields(result);
+    this.#meanwhile.push(result);
+    if (this.#meanwhile.length > MEANWHILE) this.#meanwhile.shift();
     this.open = this.open.filter((open) => resultKey(open) !== resultKey(result) || open.window !== result.window);
     this.results.set(result.window, remember(this.results.get(result.window) || [], result, this.most()));
   }
 
-  /** Takes the past in, as the API lists it; what the stream has brought meanwhile stays. */
+  /** To be called before the past is asked for: from here on results are put by. */
+  beginHistory() {
+    this.#meanwhile = [];
+  }
+
+  /** Takes the past in, as the API lists it, and then what the stream has brought meanwhile. */
   takeHistory(windows, lists) {
     this.windows = windows;
-    for (const [name, list] of lists) {
-      const newest = this.results.get(name)?.slice(-8) || [];
-      list.slice(-1).forEach((result) => this.learnFields(result));
-      this.results.set(name, newest.reduce((kept, result) => remember(kept, result, this.most()), list));
-    }
-    for (const name of this.results.keys()) if (!lists.has(name)) this.results.delete(name);
+    this.results = lists;
+    for (const list of lists.values()) list.slice(-1).forEach((result) => this.learnFields(result));
+    const meanwhile = this.#meanwhile.filter(({ window }) => lists.has(window));
+    this.beginHistory();
+    meanwhile.forEach((result) => this.takeResult(result));
   }
 
   /** How many results of a window are kept: fewer, if they have many fields. */

@@ -13,7 +13,8 @@ export function showTip(element, x, { title: heading, rows }) {
   owner = element;
   title.textContent = heading;
   list.replaceChildren(...rows.map(row));
-  box.hidden = false;
+  // A popover, because only such a box can lie over an open dialog.
+  if (!box.matches(':popover-open')) box.showPopover();
   const around = element.getBoundingClientRect();
   const { offsetWidth: width, offsetHeight: height } = box;
   const centre = around.left + x;
@@ -43,7 +44,7 @@ function row([name, text, colour]) {
 export function hideTip(element) {
   if (owner !== element) return;
   owner = null;
-  box.hidden = true;
+  box.hidePopover();
 }
 
 /** Gives an element a box of its own on hover and focus; `read` says what is in it. */
