@@ -36,7 +36,6 @@ for (const { page, complaints, width, colorScheme } of pages) {
     assert.equal(await page.locator('[data-slot="total"]').innerText(), '24,000');
     assert.ok((await rowsOf(page, '#groups')).length > 10);
   });
-  await page.screenshot({ path: join(process.env.SCREENSHOTS, `${width}-${colorScheme}.png`), fullPage: true });
   const { wide, cut } = await page.evaluate(() => ({
     wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     cut: [...document.querySelectorAll('.figure, .foot, .bar, header, h2')].filter((node) =>
@@ -44,10 +43,12 @@ for (const { page, complaints, width, colorScheme } of pages) {
   }));
   assert.equal(wide, 0, `${what}: the page scrolls sideways`);
   assert.deepEqual(cut, [], `${what}: cut off`);
+  // Before the picture is taken, for which the browser makes the window as high as the page.
   const shifts = await page.evaluate(() => window.shifts);
   const sum = shifts.reduce((total, { value }) => total + value, 0);
   assert.ok(sum < MOST_SHIFT, `${what}: things move: ${JSON.stringify(shifts)}`);
   assert.deepEqual(complaints, [], what);
+  await page.screenshot({ path: join(process.env.SCREENSHOTS, `${width}-${colorScheme}.png`), fullPage: true });
 }
 await browser.close();
 await daemon.end();
