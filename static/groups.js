@@ -11,7 +11,7 @@ const STATISTICS = ['count', 'avg', 'min', 'max', 'p95'];
 /** The columns of a table of groups: name, and what is sorted by. */
 export function groupColumns(window, field) {
   const member = (name) => [name, (result) => result.group[name] ?? ''];
-  const statistic = (name) => [name === 'count' ? `${field} count` : name, (result) => result.aggregates[field]?.[name] ?? NaN];
+  const statistic = (name) => [name, (result) => result.aggregates[field]?.[name] ?? NaN];
   const columns = [...window.group_by.map(member), ['events', (result) => result.event_count]];
   if (field) columns.push(...STATISTICS.map(statistic));
   return [...columns, ['end', (result) => result.window_end]];
@@ -98,7 +98,7 @@ export class Groups {
       if (i === 0) return { text: read(result) || '(none)', key: String(at) };
       if (i < this.window.group_by.length) return read(result) || '(none)';
       if (name === 'end') return time(result.window_end);
-      return name === 'events' || name.endsWith(' count') ? count(read(result)) : measure(read(result));
+      return name === 'events' || name === 'count' ? count(read(result)) : measure(read(result));
     });
   }
 

@@ -38,8 +38,8 @@ for (const { page, complaints, width, colorScheme } of pages) {
   });
   const { wide, cut } = await page.evaluate(() => ({
     wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-    cut: [...document.querySelectorAll('.figure, .foot, .bar, header, h2')].filter((node) =>
-      node.scrollWidth > node.clientWidth + 1 && node.checkVisibility()).map((node) => node.textContent.trim()),
+    cut: [...new Set([...document.querySelectorAll('.figure, .foot, .bar, header, h2, td, th')].filter((node) =>
+      node.scrollWidth > node.clientWidth + 1 && node.checkVisibility()).map((node) => `${node.closest('[id]').id}: ${node.textContent.trim()}`))].slice(0, 10),
   }));
   assert.equal(wide, 0, `${what}: the page scrolls sideways`);
   assert.deepEqual(cut, [], `${what}: cut off`);
