@@ -83,8 +83,8 @@ export class Groups {
 
   #howMany(found, all) {
     const shown = found > ROWS_SHOWN ? `, the first ${ROWS_SHOWN} shown` : '';
-    // More of them than the page asks for, then: it knows only those of the newest results.
-    const known = this.results.length >= GROUP_RESULTS ? ` in the newest ${count(GROUP_RESULTS)} results` : '';
+    // A closing of so many groups may have had more of them than the page asks for.
+    const known = all * 2 > GROUP_RESULTS ? ` in the newest ${count(GROUP_RESULTS)} results` : '';
     return `${count(found)} of ${count(all)} groups${known}${shown}`;
   }
 

@@ -53,6 +53,7 @@ export const sources = {
       const [name, number] = item.children;
       write(name, source);
       name.dataset.key = source;
+      if (name.title !== source) name.title = source; // a long one is cut
       write(number, count(n));
       item.style.setProperty('--share', n / most);
     });

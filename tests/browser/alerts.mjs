@@ -2,7 +2,7 @@
 // at /api/alerts.
 
 import assert from 'node:assert/strict';
-import { launch, openPage, startDaemon, waitFor, waitUntil } from './harness.mjs';
+import { launch, openPage, openSender, startDaemon, waitFor, waitUntil } from './harness.mjs';
 
 const RULE = `
 [time]
@@ -27,17 +27,11 @@ const browser = await launch();
 const { page, complaints } = await openPage(browser, daemon.url);
 await waitUntil('no alerts', async () => assert.match(await page.locator('#alerts').innerText(), /No alerts yet/));
 
-// A page of its own sends: it has a WebSocket, and no policy that forbids it.
-const sender = await browser.newPage();
-await sender.evaluate(async (url) => {
-  const socket = new WebSocket(url);
-  await new Promise((done) => { socket.onopen = done; });
-  window.send = (value) => socket.send(JSON.stringify({ source: 'probe', type: 'sensor_data', data: { value } }));
-}, `ws://${daemon.ingest}/ws/ingest`);
+const send = await openSender(browser, daemon);
 
 /** Sends a value until `look` gives something: windows close only as time passes. */
 const sendUntil = (what, value, look) => waitFor(what, async () => {
-  await sender.evaluate((value) => window.send(value), value);
+  await send({ source: 'probe', type: 'sensor_data', data: { value } });
   return look();
 });
 const newest = async () => (await daemon.get('/api/alerts?limit=50')).at(-1);

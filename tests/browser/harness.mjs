@@ -166,6 +166,17 @@ export async function openPage(browser, url, { allow = /^$/, before, ...options 
   return { page, context, complaints, text: (selector) => page.locator(selector).innerText() };
 }
 
+/** Sends single events: a blank page has a WebSocket, and no policy that forbids it. */
+export async function openSender(browser, daemon) {
+  const page = await browser.newPage();
+  await page.evaluate(async (url) => {
+    const socket = new WebSocket(url);
+    await new Promise((done) => { socket.onopen = done; });
+    window.send = (event) => socket.send(JSON.stringify(event));
+  }, `ws://${daemon.ingest}/ws/ingest`);
+  return (event) => page.evaluate((event) => window.send(event), event);
+}
+
 export const slotText = (page, name) => page.locator(`[data-slot="${name}"]`).textContent();
 
 /** The texts of the rows of a table's body. */
