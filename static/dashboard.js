@@ -3,7 +3,7 @@
 
 import { Cards, drawHealth } from './cards.js';
 import { forgetColours } from './colours.js';
-import { byId, fillSelect, write } from './dom.js';
+import { byId, fill, fillSelect, write } from './dom.js';
 import { soon } from './frame.js';
 import { BarsChart, DelaysChart, FieldChart } from './graphs.js';
 import { GROUP_RESULTS, Groups } from './groups.js';
@@ -18,7 +18,8 @@ const GROUPS_MS = 5000; // how often the results of a grouped window are asked f
 const GROUP_HISTORY = 200;
 
 const store = new Store();
-const view = parse(location.hash);
+const view = parse(location.hash); // what is shown
+let asked = { ...view }; // what somebody asked for, which may not have come in yet
 let staleSince = null;
 
 const cards = new Cards(store);
@@ -74,6 +75,7 @@ const everything = () => changed(...Object.keys(parts));
 
 /** Changes the view, and the address with it. */
 function choose(change) {
+  Object.assign(asked, change);
   Object.assign(view, change);
   window.history.replaceState(null, '', `${location.pathname}${location.search}${format(view)}`);
   if ('group' in change) history.results = []; // until its own come
@@ -98,14 +100,15 @@ function drawControls() {
   byId('stat').value = view.stat;
 }
 
-/** Chooses what nobody has chosen: the field `value`, the first window, the first with groups. */
+/** Shows what was asked for if it is there, and otherwise what is: the field `value` or the first one,
+ *  the first window, the first window with groups. */
 function settle() {
-  const [first] = store.windows;
-  const names = [...store.fields].sort();
-  if (!store.fields.has(view.field) && names.length > 0) view.field = store.fields.has('value') ? 'value' : names[0];
-  if (!store.windows.some(({ name }) => name === view.window) && first) view.window = first.name;
-  const byGroup = store.windows.filter(({ group_by: by }) => by.length > 0);
-  if (!byGroup.some(({ name }) => name === view.groups) && byGroup.length > 0) view.groups = byGroup[0].name;
+  const names = ['value', ...[...store.fields].sort()].filter((name) => store.fields.has(name));
+  const windows = store.windows.map(({ name }) => name);
+  const withGroups = store.windows.filter(({ group_by: by }) => by.length > 0).map(({ name }) => name);
+  for (const [what, there] of [['field', names], ['window', windows], ['groups', withGroups]]) {
+    view[what] = there.includes(asked[what]) ? asked[what] : there[0] ?? asked[what];
+  }
 }
 
 function wireControls() {
@@ -132,7 +135,8 @@ function wireControls() {
     save('flumen.json', 'application/json', JSON.stringify({ stats: store.stats, ...Object.fromEntries(shown) }, null, 1));
   });
   addEventListener('hashchange', () => {
-    Object.assign(view, parse(location.hash));
+    asked = parse(location.hash);
+    Object.assign(view, asked);
     settle();
     applyTheme();
     refreshGroups();
@@ -242,6 +246,7 @@ async function refreshGroups() {
   changed('groups', 'bars', 'history');
 }
 
+for (const list of document.querySelectorAll('[data-empty]')) fill(list, []);
 wireControls();
 applyTheme();
 const stream = new Stream({

@@ -16,6 +16,7 @@ const MEANWHILE = 100;
 const TRACES = 24; // fields whose means are followed
 const SOURCES = 64; // whose counts are followed
 const SOURCE_KEPT = 600; // seconds
+const CLOCK_BACK = 5; // seconds; a clock that is set back by more begins the past anew
 
 const LATENCIES = ['mean', 'p50', 'p99', 'p999'];
 
@@ -50,6 +51,7 @@ export class Store {
     const ahead = time - Date.now() / 1000;
     // Frames are delayed by some milliseconds, and by differing ones; that is no other clock.
     if (Math.abs(ahead - this.#clockAhead) > 1.5) this.#clockAhead = Math.abs(ahead) > 1.5 ? ahead : 0;
+    if (time < this.series.last - CLOCK_BACK) this.#clockWentBack();
     if (this.stats && stats.uptime_seconds < this.stats.uptime_seconds) this.#daemonIsNew();
     this.stats = stats;
     const { processor, buffer } = stats;
@@ -61,6 +63,12 @@ export class Store {
     }
     this.#followSources(time, stats.top_sources);
     this.#followLosses(time, stats.events);
+  }
+
+  #clockWentBack() {
+    this.series.clear();
+    this.sources.clear();
+    this.traces.clear();
   }
 
   #daemonIsNew() {

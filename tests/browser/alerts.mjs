@@ -27,11 +27,11 @@ const browser = await launch();
 const { page, complaints } = await openPage(browser, daemon.url);
 await waitUntil('no alerts', async () => assert.match(await page.locator('#alerts').innerText(), /No alerts yet/));
 
-const send = await openSender(browser, daemon);
+const send = await openSender(daemon);
 
 /** Sends a value until `look` gives something: windows close only as time passes. */
 const sendUntil = (what, value, look) => waitFor(what, async () => {
-  await send({ source: 'probe', type: 'sensor_data', data: { value } });
+  send({ source: 'probe', type: 'sensor_data', data: { value } });
   return look();
 });
 const newest = async () => (await daemon.get('/api/alerts?limit=50')).at(-1);

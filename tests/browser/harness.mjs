@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chromium } from 'playwright-core';
+import WebSocket from 'ws';
 
 const PATIENCE_MS = 90_000;
 
@@ -80,10 +81,9 @@ export async function startDaemon(config = CONFIG, like = null) {
   writeFileSync(file, config);
   const child = start(['serve', '--config', file, '--addresses-file', addresses,
     '--ingest-listen', like?.ingest || '127.0.0.1:0', '--http-listen', like?.http || '127.0.0.1:0']);
-  await waitFor('the addresses file', () => {
-    assert.equal(child.exitCode, null, 'the daemon runs');
-    return existsSync(addresses) && readFileSync(addresses, 'utf8').includes('http=');
-  });
+  await waitFor('the addresses file', () =>
+    child.exitCode !== null || (existsSync(addresses) && readFileSync(addresses, 'utf8').includes('http=')));
+  assert.equal(child.exitCode, null, 'the daemon runs');
   const found = Object.fromEntries(readFileSync(addresses, 'utf8').trim().split('\n').map((line) => line.split('=')));
   const url = `http://${found.http}`;
   return {
@@ -166,15 +166,11 @@ export async function openPage(browser, url, { allow = /^$/, before, ...options 
   return { page, context, complaints, text: (selector) => page.locator(selector).innerText() };
 }
 
-/** Sends single events: a blank page has a WebSocket, and no policy that forbids it. */
-export async function openSender(browser, daemon) {
-  const page = await browser.newPage();
-  await page.evaluate(async (url) => {
-    const socket = new WebSocket(url);
-    await new Promise((done) => { socket.onopen = done; });
-    window.send = (event) => socket.send(JSON.stringify(event));
-  }, `ws://${daemon.ingest}/ws/ingest`);
-  return (event) => page.evaluate((event) => window.send(event), event);
+/** Sends single events. */
+export async function openSender(daemon) {
+  const socket = new WebSocket(`ws://${daemon.ingest}/ws/ingest`);
+  await once(socket, 'open');
+  return (event) => socket.send(JSON.stringify(event));
 }
 
 export const slotText = (page, name) => page.locator(`[data-slot="${name}"]`).textContent();

