@@ -39,8 +39,8 @@ const newest = async () => (await daemon.get('/api/alerts?limit=50')).at(-1);
 await sendUntil('events below the threshold', 42.5, async () => (await daemon.get('/api/aggregates/realtime')).length >= 2);
 assert.deepEqual(await daemon.get('/api/alerts'), []);
 
-const fired = await sendUntil('an alert', 91.25, newest);
-assert.deepEqual([fired.state, fired.level, fired.value, fired.threshold, fired.message], ['firing', 'warning', 91.25, 80, 'High sensor value detected: 91.3']);
+const fired = await sendUntil('an alert', 91.5, newest);
+assert.deepEqual([fired.state, fired.level, fired.value, fired.threshold, fired.message], ['firing', 'warning', 91.5, 80, 'High sensor value detected: 91.5']);
 await waitUntil('the alert on the page', async () => {
   const item = page.locator('#alerts li').first();
   assert.equal(await item.locator('.level').innerText(), 'warning');
