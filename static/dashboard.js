@@ -1,342 +1,185 @@
-// The live page. One event stream feeds `state`; `draw` shows the newest state, at most once an
-// animation frame, however fast events come. All that is kept is bounded, and what comes from
-// outside reaches the page as text only, never as markup.
+// The live page. One event stream feeds the store; what has changed is drawn once a frame, however
+// fast events come. The address says what is shown, so that a view can be shared.
 
-const WINDOWS_KEPT = 10; // results of each window
-const ALERTS_KEPT = 10;
-const TYPES_SHOWN = 12;
-const FIELDS_KEPT = 200;
-const STALE_MS = 5000; // stats come every second; five missing are no accident
-const SILENT_MS = 12000; // then the connection is taken for dead, whatever the browser believes
-const RETRY_MS = 3000; // a refused stream (503) is not retried by the browser
+import { Cards, drawHealth } from './cards.js';
+import { forgetColours } from './colours.js';
+import { byId, fill, fillSelect, write } from './dom.js';
+import { soon } from './frame.js';
+import { BarsChart, DelaysChart, FieldChart } from './graphs.js';
+import { GROUP_RESULTS, Groups } from './groups.js';
+import { History } from './history.js';
+import { Numbers, records, save } from './numbers.js';
+import { alerts, fields, Mix, pipeline, sources } from './panels.js';
+import { ALERTS_KEPT, Store } from './store.js';
+import { Stream } from './stream.js';
+import { format, parse, STATISTICS } from './view.js';
 
-const state = {
-  stats: null,
-  live: null,
-  windows: [], // as /api/windows lists them
-  results: new Map(), // window name -> its newest results, newest first
-  loading: null, // what `results` will be once a load is done
-  alerts: [], // newest first
-  fields: new Set(),
-  field: '',
-  chosen: false, // whether somebody chose the field
-  staleSince: null, // a Date while what is shown is old
+const GROUPS_MS = 5000; // how often the results of a grouped window are asked for
+const GROUP_HISTORY = 200;
+
+const store = new Store();
+const view = parse(location.hash); // what is shown
+let asked = { ...view }; // what somebody asked for, which may not have come in yet
+let staleSince = null;
+
+const cards = new Cards(store);
+const charts = { field: new FieldChart(), bars: new BarsChart(), delays: new DelaysChart(), mix: new Mix() };
+const groups = new Groups(view, choose, (group) => choose({ group }));
+const history = new History(choose);
+
+/** What is drawn, by name. Each draws all of itself from the store and the view. */
+const parts = {
+  health: () => drawHealth(store, staleSince),
+  cards: () => cards.draw(store),
+  delays: () => charts.delays.draw(store, view),
+  mix: () => charts.mix.draw(store),
+  sources: () => sources.draw(store),
+  pipeline: () => pipeline.draw(store),
+  field: () => charts.field.draw(store, view),
+  fields: () => fields.draw(store, view),
+  bars: () => charts.bars.draw(store, view, barResults()),
+  groups: () => groups.draw(store),
+  alerts: () => alerts.draw(store),
+  history: () => history.draw(store, view),
+  controls: drawControls,
 };
 
-const slots = new Map([...document.querySelectorAll('[data-slot]')].map((node) => [node.dataset.slot, node]));
-const byId = (id) => document.getElementById(id);
-
-// ---- Numbers and times as text ------------------------------------------------------------
-
-const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
-const three = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
-const two = new Intl.NumberFormat('en', { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
-const day = new Intl.DateTimeFormat('en-CA'); // en-CA writes 2025-11-23
-
-const known = (x) => typeof x === 'number' && Number.isFinite(x);
-const count = (x) => (known(x) ? whole.format(x) : '–');
-const millis = (x) => (known(x) ? `${three.format(x)} ms` : '–');
-
-/** A share from 0 to 1. What is not nothing is not written as nothing. */
-function percent(x) {
-  if (!known(x)) return '–';
-  if (x > 0 && x < 0.0001) return '<0.01 %';
-  return `${(x * 100).toFixed(x > 0 && x < 0.01 ? 2 : 1)} %`;
-}
-
-/** A value of a field, of which the unit and the size are unknown. */
-function measure(x) {
-  if (!known(x)) return '–';
-  const size = Math.abs(x);
-  if (size !== 0 && (size < 0.01 || size >= 1e9)) return x.toExponential(2);
-  return size >= 1e5 ? whole.format(x) : two.format(x);
-}
-
-function bytes(x) {
-  if (!known(x)) return '–';
-  const step = x < 1024 ? 0 : Math.min(5, Math.floor(Math.log2(x) / 10));
-  return `${three.format(x / 1024 ** step)} ${['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'][step]}`;
-}
-
-function span(seconds) {
-  if (!known(seconds)) return '';
-  const units = [['d', 86400], ['h', 3600], ['min', 60]];
-  const [unit, size] = units.find(([, size]) => seconds >= size) || ['s', 1];
-  return `${three.format(Math.round((seconds / size) * 10) / 10)} ${unit}`;
-}
-
-/** The time of day, with the date where it is not today's (a replay). */
-function time(date) {
-  if (Number.isNaN(date.getTime())) return '–';
-  const today = day.format(date) === day.format(new Date());
-  return today ? clock.format(date) : `${day.format(date)} ${clock.format(date)}`;
-}
-
-function range(result) {
-  const [start, end] = [result.window_start, result.window_end].map((s) => new Date(s * 1000));
-  return `${time(start)} – ${clock.format(end)}`;
-}
-
-// ---- The page, changed in place -----------------------------------------------------------
-
-/** Sets a text only where it differs: an equal write would still cost a layout. */
-function write(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
-
-const put = (slot, text) => write(slots.get(slot), text);
-
-/** A cell is a text, or `{text, meter, label}` for a number from 0 to 1 with a bar beside it,
- *  or `{text, style}` for one of the classes in the style sheet. */
-function writeCell(cell, content) {
-  if (typeof content === 'string') return write(cell, content);
-  cell.className = content.style || '';
-  if (content.meter === undefined) return write(cell, content.text);
-  if (!cell.lastElementChild) {
-    const meter = document.createElement('meter');
-    Object.assign(meter, { min: 0, max: 1, low: 0.7, high: 0.9, optimum: 0 });
-    cell.replaceChildren(document.createElement('span'), meter);
-  }
-  write(cell.firstElementChild, content.text);
-  cell.lastElementChild.value = content.meter;
-  cell.lastElementChild.setAttribute('aria-label', content.label);
-}
-
-function newRow(width) {
-  const row = document.createElement('tr');
-  for (let i = 0; i < width; i += 1) row.append(document.createElement(i === 0 ? 'th' : 'td'));
-  row.firstElementChild.scope = 'row';
-  return row;
-}
-
-/** Makes the rows of `body` after the first `skip` show `rows`; existing rows are reused. */
-function fill(body, rows, skip = 0) {
-  body.querySelector('.empty')?.remove();
-  while (body.rows.length > skip + rows.length) body.lastElementChild.remove();
-  rows.forEach((cells, i) => {
-    if (!body.rows[skip + i]) body.append(newRow(cells.length));
-    const row = body.rows[skip + i];
-    cells.forEach((content, j) => writeCell(row.cells[j], content));
-  });
-  if (rows.length > 0) return;
-  const note = body.insertRow();
-  note.className = 'empty';
-  note.insertCell().colSpan = 7;
-  note.cells[0].textContent = body.dataset.empty;
-}
-
-function drawBanner() {
-  const since = state.staleSince;
-  write(byId('banner'), since ? `Stale since ${time(since)}: no data from flumen. Trying again …` : '');
-}
-
-function drawStats() {
-  if (!state.stats) return;
-  drawCards(state.stats);
-  drawThreads(state.stats.threads || []);
-  drawCounts(state.stats);
-}
-
-function drawCards({ processor, buffer, events, ...rest }) {
-  put('connections', count(rest.connections));
-  put('uptime', span(rest.uptime_seconds));
-  put('version', rest.version);
-  put('rate', count(processor.events_per_second));
-  put('in-flight', count(events.in_flight));
-  put('bytes', bytes(processor.bytes_processed));
-  put('utilization', percent(buffer.utilization));
-  // Said in words, too: colour alone is not for everybody.
-  put('pressure', buffer.utilization > 0.9 ? 'critical' : buffer.utilization > 0.7 ? 'high' : '');
-  byId('utilization').value = buffer.utilization;
-  put('buffers', `${count(buffer.current_size)} of ${count(buffer.capacity)}`);
-  put('high-water', count(buffer.high_water_mark));
-  put('backpressure', `${count(processor.backpressure_events)} ×`);
-  put('total', count(processor.total_events));
-  put('dropped', `${percent(buffer.drop_rate)} (${count(buffer.total_dropped)})`);
-  for (const name of ['rejected', 'late', 'filtered']) put(name, count(events[name]));
-  put('latency-mean', millis(processor.processing_time_ms));
-  for (const name of ['p50', 'p99', 'p999']) put(`latency-${name}`, millis(processor.latency_ms[name]));
-}
-
-function drawThreads(threads) {
-  fill(byId('threads'), threads.map(({ name, core, pinned, busy, ring }) => {
-    const fullness = ring && ring.capacity > 0 ? ring.len / ring.capacity : 0;
-    return [
-      name,
-      core === null ? 'any' : `${core}${pinned ? '' : ' (not pinned)'}`,
-      { text: percent(busy), meter: busy, label: `${name}: busy` },
-      { text: ring && ring.capacity > 0 ? percent(fullness) : 'none', meter: fullness, label: `${name}: ring fill` },
-    ];
-  }));
-}
-
-function drawCounts({ event_types: types = {}, top_sources: sources = [] }) {
-  const all = Object.entries(types).sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1));
-  const total = all.reduce((sum, [, n]) => sum + n, 0);
-  const rows = all.slice(0, TYPES_SHOWN);
-  const rest = all.slice(TYPES_SHOWN);
-  if (rest.length > 0) rows.push([`${rest.length} more`, rest.reduce((sum, [, n]) => sum + n, 0)]);
-  fill(byId('types'), rows.map(([type, n]) => [type, count(n), percent(n / total)]));
-  fill(byId('sources'), sources.map(({ source, count: n }) => [source, count(n)]));
-}
-
-/** Adds options for new fields, in order. Options stay where they are: an open list must not
- *  jump under the pointer. */
-function drawFields() {
-  const select = byId('field');
-  const names = [...state.fields].sort();
-  if (select.disabled && names.length > 0) {
-    select.disabled = false;
-    select.replaceChildren();
-  }
-  names.forEach((name, i) => {
-    if (select.options[i]?.value !== name) select.add(new Option(name, name), i);
-  });
-  if (names.length > 0) select.value = state.field;
-}
-
-function drawLive() {
-  const { live } = state;
-  const stats = live?.aggregates[state.field];
-  put('live-when', live ? [live.window, range(live), group(live)].filter(Boolean).join(', ') : 'nothing');
-  put('live-events', count(live?.event_count));
-  put('live-count', count(stats?.count));
-  for (const name of ['avg', 'min', 'max', 'p95']) put(`live-${name}`, measure(stats?.[name]));
-}
-
-function drawAlerts() {
-  fill(byId('alerts'), state.alerts.map(({ time: at, level, message, state: phase }) => [
-    time(new Date(at)),
-    // One that is over is told, not shouted.
-    { text: level, style: phase === 'firing' ? `firing-${level}` : '' },
-    phase === 'firing' ? message : `${phase}: ${message}`,
-  ]));
-}
-
-function drawResults() {
-  state.windows.forEach(drawWindow);
-}
-
-/** One window's part of the table, made when the window is first seen. */
-function drawWindow(window) {
-  const id = `window-${window.name}`;
-  let body = byId(id);
-  if (!body) {
-    body = document.createElement('tbody');
-    body.id = id;
-    body.dataset.empty = 'No window has closed yet.';
-    const title = document.createElement('th');
-    Object.assign(title, { scope: 'rowgroup', colSpan: 7 });
-    body.insertRow().append(title);
-    byId('closed').append(body);
-  }
-  const by = window.group_by?.length > 0 ? `by ${window.group_by.join(', ')}` : '';
-  const every = window.slide_seconds && `every ${span(window.slide_seconds)}`;
-  const gap = window.gap_seconds && `gap ${span(window.gap_seconds)}`;
-  const where = window.where && `where ${window.where}`;
-  const about = [window.kind, span(window.size_seconds), every, gap, by, where].filter(Boolean).join(', ');
-  write(body.rows[0].cells[0], `${window.name} (${about})`);
-  fill(body, (state.results.get(window.name) || []).map(resultCells), 1);
-}
-
-function resultCells(result) {
-  const stats = result.aggregates[state.field];
-  const notes = [group(result), result.revision > 0 && `revision ${result.revision}`, (result.partial || !result.final) && 'partial'];
-  const when = [range(result), ...notes.filter(Boolean)].join(', ');
-  const figures = ['avg', 'min', 'max', 'p95'].map((name) => measure(stats?.[name]));
-  return [when, count(result.event_count), count(stats?.count), ...figures];
-}
-
-const group = (result) => Object.entries(result.group || {}).map(([key, value]) => `${key} ${value ?? '(none)'}`).join(', ');
-
-// ---- What changed, drawn once a frame -----------------------------------------------------
-
-const drawn = {
-  banner: drawBanner,
-  stats: drawStats,
-  fields: drawFields,
-  live: drawLive,
-  results: drawResults,
-  alerts: drawAlerts,
+const numbers = {
+  field: ['field-panel', 'Field', () => charts.field.numbers(store, view)],
+  bars: ['bars-panel', 'Closed windows', () => charts.bars.numbers(store, view, barResults())],
+  delays: ['delays-panel', 'Latency', () => charts.delays.numbers(store, view)],
+  mix: ['mix-panel', 'Event mix', () => charts.mix.numbers(store)],
+  sources: ['sources-panel', 'Top sources', () => sources.numbers(store)],
+  pipeline: ['pipeline-panel', 'Pipeline', () => pipeline.numbers(store)],
+  fields: ['fields-panel', 'Fields', () => fields.numbers(store)],
+  groups: ['groups-panel', 'Groups', () => groups.numbers()],
+  alerts: ['alerts-panel', 'Alerts', () => alerts.numbers(store)],
 };
-const dirty = new Set();
+for (const [name, [panel, label, read]] of Object.entries(numbers)) numbers[name] = new Numbers(byId(panel), label, read);
 
-/** Asks for parts to be drawn. A hidden page gets no frames: it draws the newest state when it
- *  is looked at again. */
-function changed(...parts) {
-  if (dirty.size === 0) requestAnimationFrame(draw);
-  parts.forEach((part) => dirty.add(part));
+/** Results of the window that the bars show, if it is a grouped one. */
+function barResults() {
+  return grouped.get(view.window) || [];
 }
 
-function draw() {
-  const parts = [...dirty];
-  dirty.clear(); // first, so that a part that throws does not stop the page for good
-  parts.forEach((part) => drawn[part]());
-}
-
-// ---- What comes in ------------------------------------------------------------------------
-
-const key = (result) => JSON.stringify([result.window_start, result.window_end, result.group]);
-
-/** Keeps a result among the newest of its window; a revision takes its predecessor's place. */
-function remember(results, result) {
-  const list = results.get(result.window) || [];
-  const old = list.findIndex((other) => key(other) === key(result));
-  if (old >= 0 && list[old].revision > result.revision) return;
-  if (old >= 0) list.splice(old, 1);
-  // A session that late events have made longer names the results it takes the place of.
-  for (const gone of result.replaces || []) {
-    const at = list.findIndex((other) => key(other) === key({ ...gone, group: result.group }));
-    if (at >= 0) list.splice(at, 1);
-  }
-  list.push(result);
-  list.sort((a, b) => b.window_end - a.window_end || b.window_start - a.window_start || (key(a) < key(b) ? -1 : 1));
-  results.set(result.window, list.slice(0, WINDOWS_KEPT));
-}
-
-/** Learns the fields of a result; `value` is shown until somebody chooses. */
-function learnFields(result) {
-  for (const name of Object.keys(result.aggregates)) {
-    if (state.fields.has(name) || state.fields.size >= FIELDS_KEPT) continue;
-    state.fields.add(name);
-    if (!state.field || (name === 'value' && !state.chosen)) state.field = name;
-    changed('fields', 'live', 'results');
+function changed(...names) {
+  for (const name of names) {
+    soon(parts[name]);
+    numbers[name]?.changed?.();
   }
 }
 
-/** Keeps the newest alerts; those that both the stream and a load bring count once. */
-function keepAlerts(more) {
-  const unlike = new Map([...state.alerts, ...more].map((alert) => [JSON.stringify(alert), alert]));
-  state.alerts = [...unlike.values()].sort((a, b) => (a.time < b.time ? 1 : -1)).slice(0, ALERTS_KEPT);
-  changed('alerts');
+const everything = () => changed(...Object.keys(parts));
+
+// ---- The view ----------------------------------------------------------------------------
+
+/** Changes the view, and the address with it. */
+function choose(change) {
+  Object.assign(asked, change);
+  Object.assign(view, change);
+  window.history.replaceState(null, '', `${location.pathname}${location.search}${format(view)}`);
+  if ('group' in change) history.results = []; // until its own come
+  if (['groups', 'window', 'group'].some((name) => name in change)) refreshGroups();
+  everything();
 }
 
-const received = {
+function applyTheme() {
+  const root = document.documentElement;
+  if (view.theme === 'auto') delete root.dataset.theme;
+  else root.dataset.theme = view.theme;
+  forgetColours();
+  everything();
+}
+
+function drawControls() {
+  const controls = byId('controls');
+  controls.elements.range.value = view.range;
+  controls.elements.theme.value = view.theme;
+  fillSelect(byId('field'), [...store.fields].sort(), view.field);
+  fillSelect(byId('window'), store.windows.map(({ name }) => name), view.window);
+  byId('stat').value = view.stat;
+}
+
+/** Shows what was asked for if it is there, and otherwise what is: the field `value` or the first one,
+ *  the first window, the first window with groups. */
+function settle() {
+  const names = ['value', ...[...store.fields].sort()].filter((name) => store.fields.has(name));
+  const windows = store.windows.map(({ name }) => name);
+  const withGroups = store.windows.filter(({ group_by: by }) => by.length > 0).map(({ name }) => name);
+  for (const [what, there] of [['field', names], ['window', windows], ['groups', withGroups]]) {
+    view[what] = there.includes(asked[what]) ? asked[what] : there[0] ?? asked[what];
+  }
+}
+
+function wireControls() {
+  const controls = byId('controls');
+  byId('stat').append(...STATISTICS.map((name) => new Option(name, name)));
+  controls.addEventListener('submit', (event) => event.preventDefault());
+  controls.addEventListener('change', ({ target }) => {
+    choose({ [target.name]: target.value });
+    if (target.name === 'theme') applyTheme();
+  });
+  for (const name of ['field', 'window', 'stat']) byId(name).addEventListener('change', ({ target }) => choose({ [name]: target.value }));
+  const press = (id, take) => byId(id).addEventListener('click', ({ target }) => {
+    const { key } = target.closest('button.name')?.dataset || {};
+    if (key !== undefined) take(key);
+  });
+  press('fields', (field) => {
+    choose({ field });
+    byId('field-panel').scrollIntoView({ block: 'nearest' });
+  });
+  press('sources', (source) => choose({ source }));
+  byId('share').addEventListener('click', share);
+  byId('download').addEventListener('click', () => {
+    const shown = Object.values(numbers).map((one) => one.read()).map((one) => [one.name, records(one)]);
+    save('flumen.json', 'application/json', JSON.stringify({ stats: store.stats, ...Object.fromEntries(shown) }, null, 1));
+  });
+  addEventListener('hashchange', () => {
+    asked = parse(location.hash);
+    Object.assign(view, asked);
+    settle();
+    applyTheme();
+    refreshGroups();
+  });
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', applyTheme);
+  addEventListener('resize', forgetColours);
+  document.addEventListener('visibilitychange', everything);
+}
+
+/** Puts the address of this very view into the clipboard, or where it can be copied from. */
+async function share({ target }) {
+  window.history.replaceState(null, '', `${location.pathname}${location.search}${format(view)}`);
+  const done = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
+  write(target, done ? 'Copied' : 'See address');
+  setTimeout(() => write(target, 'Copy link'), 1500);
+}
+
+// ---- What comes in -----------------------------------------------------------------------
+
+const take = {
   stats(stats) {
-    state.stats = stats;
-    changed('stats');
+    store.takeStats(stats);
+    changed('cards', 'health', 'delays', 'mix', 'sources', 'pipeline', 'history');
   },
   live(result) {
-    learnFields(result);
-    state.live = result;
-    changed('live');
+    const before = store.fields.size;
+    store.takeLive(result);
+    if (store.fields.size > before) {
+      settle();
+      changed('controls');
+    }
+    changed('field', 'fields');
   },
   window(result) {
-    // A window that the server does not list would never be drawn, nor forgotten.
-    if (!state.windows.some(({ name }) => name === result.window)) wanted = true;
-    else remember(state.results, result);
-    if (state.loading) remember(state.loading, result);
-    learnFields(result);
-    if (state.live && state.live.window === result.window && key(state.live) === key(result)) state.live = null;
-    changed('results', 'live');
+    store.takeResult(result);
+    settle();
+    changed('field', 'fields', 'bars', 'controls');
   },
   alert(alert) {
-    keepAlerts([alert]);
+    store.takeAlerts([alert]);
+    changed('alerts', 'health');
   },
-  gap() {
-    wanted = true; // something was missed: ask for all of it again
-  },
+  gap: () => load(), // something was missed: ask for all of it again
 };
 
 async function get(path) {
@@ -345,89 +188,91 @@ async function get(path) {
   return response.json();
 }
 
-let wanted = false; // a load is due
+const aggregates = (name, limit, more = '') => get(`/api/aggregates/${encodeURIComponent(name)}?limit=${limit}${more}`);
 
-/** Fetches what was there before the stream began. Results that the stream brings meanwhile go
- *  into both the old and the new set, so that none is lost and the table never goes blank. */
+const plainWindows = (windows) => windows.filter(({ group_by: by }) => by.length === 0).map(({ name }) => name);
+
+let streamed = ''; // names of the windows that the stream brings
+let loads = 0;
+
+/** Fetches what was there before the stream began. */
 async function load() {
-  wanted = false;
-  const results = new Map();
-  state.loading = results;
+  const mine = loads += 1;
+  store.beginHistory();
   try {
-    const [windows, alerts] = await Promise.all([get('/api/windows'), get(`/api/alerts?limit=${ALERTS_KEPT}`)]);
-    const lists = await Promise.all(windows.map(({ name }) =>
-      get(`/api/aggregates/${encodeURIComponent(name)}?limit=${WINDOWS_KEPT}`)));
-    if (state.loading !== results) return; // a later load has taken over
-    lists.flat().forEach((result) => {
-      remember(results, result);
-      learnFields(result);
-    });
-    for (const gone of state.windows.filter((old) => !windows.some(({ name }) => name === old.name))) {
-      byId(`window-${gone.name}`)?.remove();
-    }
-    Object.assign(state, { windows, results, loading: null });
-    keepAlerts(alerts);
-    changed('results');
+    const [windows, alertList] = await Promise.all([get('/api/windows'), get(`/api/alerts?limit=${ALERTS_KEPT}`)]);
+    const plain = plainWindows(windows);
+    if (plain.join() !== streamed) stream.connect();
+    const lists = await Promise.all(plain.map((name) => aggregates(name, store.most())));
+    if (mine !== loads) return; // a later load has taken over
+    store.takeHistory(windows, new Map(plain.map((name, i) => [name, lists[i]])));
+    store.takeAlerts(alertList);
+    settle();
+    everything();
+    await refreshGroups();
   } catch (error) {
     console.warn('loading failed, trying again:', error.message);
-    wanted = true;
+    if (mine === loads) setTimeout(() => mine === loads && load(), 1000);
   }
 }
 
-// ---- The stream ---------------------------------------------------------------------------
+// Results of grouped windows are asked for, not streamed: a window of many thousand groups closes
+// at once, and the page shows some of them.
+const grouped = new Map();
 
-let source = null;
-let openedAt = 0;
-let heardAt = Date.now();
+let refreshes = 0;
 
-function connect() {
-  source?.close();
-  openedAt = Date.now();
-  source = new EventSource('/stream/metrics');
-  source.onopen = opened;
-  source.onerror = markStale;
-  for (const [name, take] of Object.entries(received)) {
-    source.addEventListener(name, (event) => {
-      heard();
-      take(JSON.parse(event.data));
-    });
+async function refreshGroups() {
+  const mine = refreshes += 1;
+  const isGrouped = (name) => store.windows.some((window) => window.name === name && window.group_by.length > 0);
+  const wanted = [...new Set([view.groups, view.window])].filter(isGrouped);
+  for (const name of grouped.keys()) if (!wanted.includes(name)) grouped.delete(name);
+  const of = view.group.map((pair) => `&group=${encodeURIComponent(pair)}`).join('');
+  const hasHistory = view.group.length > 0 && isGrouped(view.groups);
+  try {
+    const [own, ...lists] = await Promise.all([
+      hasHistory ? aggregates(view.groups, GROUP_HISTORY, of) : [],
+      ...wanted.map((name) => aggregates(name, GROUP_RESULTS)),
+    ]);
+    if (mine !== refreshes) return; // something else is wanted by now
+    history.results = own;
+    wanted.forEach((name, i) => grouped.set(name, lists[i]));
+  } catch (error) {
+    console.warn('groups:', error.message); // asked for again soon
+    return;
   }
+  groups.results = grouped.get(view.groups) || [];
+  grouped.forEach((results) => results.forEach((result) => store.learnFields(result)));
+  changed('groups', 'bars', 'history');
 }
 
-/** The first time, and after each reconnection, when the daemon may be another. */
-function opened() {
-  state.live = null;
-  changed('live');
-  load();
-}
-
-function heard() {
-  heardAt = Date.now();
-  if (!state.staleSince) return;
-  state.staleSince = null;
-  changed('banner');
-}
-
-function markStale() {
-  if (state.staleSince) return;
-  state.staleSince = new Date(heardAt);
-  changed('banner');
-}
-
-/** Sees what no event tells: a connection that is silent, or given up by the browser. */
-function watch() {
-  const now = Date.now();
-  if (now - heardAt > STALE_MS) markStale();
-  const closed = source.readyState === EventSource.CLOSED;
-  if (now - Math.max(openedAt, closed ? 0 : heardAt) > (closed ? RETRY_MS : SILENT_MS)) connect();
-  if (wanted && source.readyState === EventSource.OPEN) load();
-}
-
-byId('field').addEventListener('change', (event) => {
-  state.field = event.target.value;
-  state.chosen = true;
-  changed('live', 'results');
+for (const list of document.querySelectorAll('[data-empty]')) fill(list, []);
+wireControls();
+applyTheme();
+const stream = new Stream({
+  path: streamPath,
+  names: Object.keys(take),
+  take: (name, data) => take[name](data),
+  opened: load,
+  freshness: (since) => {
+    staleSince = since;
+    changed('health');
+  },
 });
-for (const id of ['alerts', 'threads', 'types', 'sources']) fill(byId(id), []);
-connect();
-setInterval(watch, 1000);
+
+/** What to listen to: everything but the results of grouped windows. The daemon may be another by now,
+ *  with other windows, so it is asked first. */
+async function streamPath(lastId) {
+  streamed = plainWindows(await get('/api/windows')).join();
+  const query = new URLSearchParams({ events: 'stats,live,alert' });
+  if (streamed !== '') {
+    query.set('events', 'stats,live,alert,window');
+    query.set('windows', streamed);
+  }
+  if (lastId !== '') query.set('last_event_id', lastId);
+  return `/stream/metrics?${query}`;
+}
+
+setInterval(() => {
+  if (document.visibilityState === 'visible' && stream.isOpen) refreshGroups();
+}, GROUPS_MS);

@@ -32,7 +32,7 @@ fn paths_answer_and_errors_are_json() {
         serde_json::from_str::<Value>(&body).unwrap_or_else(|e| panic!("{path}: {e}: {body}"));
     }
     for path in
-        ["/", "/static/dashboard.css", "/static/dashboard.js", "/health", "/health/live", "/health/ready"]
+        ["/", "/static/dashboard.css", "/static/charts.js", "/health", "/health/live", "/health/ready"]
     {
         assert_eq!(daemon.get(path).0, 200, "{path}");
     }
@@ -41,6 +41,12 @@ fn paths_answer_and_errors_are_json() {
         assert!(!value["error"]["message"].as_str().unwrap().is_empty());
         (status, value["error"]["code"].as_str().unwrap().to_owned())
     };
+    let (status, body) = daemon.get("/stream/metrics?events=stats,states");
+    assert!(body.contains("message, window, live, stats, alert"), "{body}");
+    assert_eq!(code((status, body)), (400, "bad_parameter".into()));
+    let (status, body) = daemon.get("/stream/metrics?windows=realtime,hourly");
+    assert!(body.contains("realtime, minute, sliding, session"), "{body}");
+    assert_eq!(code((status, body)), (400, "bad_parameter".into()));
     let (status, body) = daemon.get("/api/aggregates/hourly");
     assert!(body.contains("realtime, minute, sliding, session"), "{body}");
     assert_eq!(code((status, body)), (404, "unknown_window".into()));
@@ -162,17 +168,46 @@ fn a_returning_sse_client_gets_what_it_missed() {
         let results = daemon.json("/api/aggregates/realtime");
         (!results.as_array().unwrap().is_empty()).then_some(())
     });
-    let first_frames = |last: &str| {
+    let first_frames = |query: &str, header: &str| {
         let mut stream = TcpStream::connect(daemon.http).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "GET /stream/metrics HTTP/1.1\r\nHost: x\r\nLast-Event-ID: {last}\r\n\r\n").unwrap();
+        write!(stream, "GET /stream/metrics{query} HTTP/1.1\r\nHost: x\r\n{header}\r\n").unwrap();
         let lines = BufReader::new(stream).lines().map(Result::unwrap);
         lines.skip_while(|l| !l.starts_with("id: ")).take(3).collect::<Vec<_>>().join("\n")
     };
-    let missed = first_frames("0");
-    assert!(missed.contains("\"window\":\"realtime\""), "{missed}");
-    let gap = first_frames("999999");
+    for (query, header) in [("", "Last-Event-ID: 0\r\n"), ("?last_event_id=0", "")] {
+        let missed = first_frames(query, header);
+        assert!(missed.contains("\"window\":\"realtime\""), "{missed}");
+    }
+    let gap = first_frames("?last_event_id=0", "Last-Event-ID: 999999\r\n");
     assert!(gap.contains("event: gap"), "{gap}");
+    // Only what was asked for, as it comes: stats though results are to be had, and no other window's.
+    let stats = first_frames("?last_event_id=0&events=stats", "");
+    assert!(stats.contains("\nevent: stats\n"), "{stats}");
+    let named = first_frames("?last_event_id=0&events=window&windows=realtime", "");
+    assert!(named.contains("event: window\ndata: {\"window\":\"realtime\""), "{named}");
+}
+
+/// As a browser does it: several connections at once, kept for later unless the answer says that
+/// they are to be closed.
+#[test]
+fn connections_that_come_together_are_all_answered() {
+    let daemon = Daemon::start(1, 1, "");
+    let mut kept = Vec::new();
+    for _ in 0..30 {
+        let mut all: Vec<TcpStream> = (0..6).map(|_| TcpStream::connect(daemon.http).unwrap()).collect();
+        for stream in &mut all {
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            write!(stream, "GET /static/dashboard.js HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        }
+        for stream in all {
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+            assert_eq!(lines.next().unwrap(), "HTTP/1.1 200 OK");
+            if lines.by_ref().take_while(|l| !l.is_empty()).all(|l| l != "Connection: close") {
+                kept.push(stream);
+            }
+        }
+    }
 }
 
 #[test]

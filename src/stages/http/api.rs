@@ -1,6 +1,6 @@
 //! The JSON API: requests in, answers out; no sockets here.
 
-use std::io::Read;
+use std::io::{Read, Write};
 
 use serde_json::{Value, json};
 use tiny_http::{Header, Method, Request, Response};
@@ -49,8 +49,28 @@ impl Answer {
         Self::new(status, JSON, body.to_string())
     }
 
+    /// Sends it. After an answer to GET or HEAD the client is asked to close the connection, because
+    /// tiny_http may hand a new connection to a thread that waits on another: it would be served only
+    /// when that one has ended, and a browser keeps its connections open for minutes. tiny_http does
+    /// not let anybody set that header, hence the splice. A body that has not been read is its affair.
+    pub fn send(self, request: Request) -> std::io::Result<()> {
+        if !matches!(request.method(), Method::Get | Method::Head) {
+            return request.respond(self.into_response());
+        }
+        let mut bytes = Vec::with_capacity(self.body.len() + 1024);
+        let is_head = *request.method() == Method::Head;
+        let version = request.http_version().clone();
+        self.into_response().raw_print(&mut bytes, version, request.headers(), is_head, None)?;
+        let status_line = bytes.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        let mut writer = request.into_writer();
+        writer.write_all(&bytes[..status_line])?;
+        writer.write_all(b"Connection: close\r\n")?;
+        writer.write_all(&bytes[status_line..])?;
+        writer.flush()
+    }
+
     /// For tiny_http. All header values are constants.
-    pub fn into_response(self) -> Response<std::io::Cursor<Vec<u8>>> {
+    fn into_response(self) -> Response<std::io::Cursor<Vec<u8>>> {
         let mut response = Response::from_data(self.body).with_status_code(self.status);
         let mut add = |name: &str, value: &str| {
             if let Ok(header) = Header::from_bytes(name.as_bytes(), value.as_bytes()) {
@@ -328,7 +348,7 @@ fn join(list: &[std::sync::Arc<str>]) -> String {
 }
 
 /// A query parameter, percent-decoded.
-fn parameter(query: &str, name: &str) -> Option<String> {
+pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
     parameters(query, name).next()
 }
 
@@ -365,7 +385,7 @@ fn percent_decode(text: &str) -> String {
 }
 
 /// Foreign text in a message: short.
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     text.chars().take(64).collect()
 }
 

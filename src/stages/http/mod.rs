@@ -3,7 +3,8 @@
 //! tiny_http has no time-outs and gives its accept loop up for good when descriptors run out
 //! (known, and why this port listens on loopback by default). So: the listener carries a send
 //! time-out that accepted sockets inherit, and when the server has died a new one is made on a
-//! clone of the listener. Nothing that comes from outside is ever put into a header.
+//! clone of the listener; and its threads are not to be kept waiting on idle connections
+//! ([`api::Answer::send`]). Nothing that comes from outside is ever put into a header.
 
 pub mod api;
 pub mod assets;
@@ -182,5 +183,5 @@ fn handle(shared: &Arc<Shared>, mut request: Request, subscribe: &mut Tx<Subscri
     }
     let answer = api::answer(shared, &mut request);
     // A client that has gone, or does not read, is its own loss.
-    drop(request.respond(answer.into_response()));
+    drop(answer.send(request));
 }

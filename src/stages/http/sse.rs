@@ -4,12 +4,12 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tiny_http::Request;
 
 use super::Shared;
-use super::api::Answer;
+use super::api::{Answer, cut, parameter};
 use crate::message::{Frame, Subscribe};
 use crate::runtime::ring::{Rx, Tx, ring};
 use crate::runtime::wake::{Bell, INPUT};
@@ -30,19 +30,83 @@ const HEAD: &str = "HTTP/1.1 200 OK\r\n\
     Connection: close\r\n\r\n\
     retry: 2000\n";
 
-/// Starts a stream, or refuses at the limit.
+/// What a stream can bring, besides `gap`; an unnamed event is a `message` to those who listen.
+const EVENTS: [&str; 5] = ["message", "window", "live", "stats", "alert"];
+
+/// What a reader asked for; everything by default.
+#[derive(Debug, Default)]
+struct Wanted {
+    events: Option<Vec<&'static str>>,
+    /// How the data of results begins that are wanted.
+    windows: Option<Vec<String>>,
+}
+
+impl Wanted {
+    /// `events=stats,live&windows=realtime`, or what is wrong with it.
+    fn parse(query: &str, shared: &Shared) -> Result<Self, String> {
+        let list =
+            |name| parameter(query, name).map(|text| text.split(',').map(str::to_owned).collect::<Vec<_>>());
+        let event = |name: &String| {
+            let known = EVENTS.iter().copied().find(|known| known == name);
+            known.ok_or_else(|| format!("events={:?}: there are {}", cut(name), EVENTS.join(", ")))
+        };
+        let window = |name: &String| {
+            if shared.windows.iter().any(|window| window.name == *name) {
+                return Ok(beginning(name));
+            }
+            let known: Vec<&str> = shared.windows.iter().map(|w| w.name.as_str()).collect();
+            Err(format!("windows={:?}: there are {}", cut(name), known.join(", ")))
+        };
+        Ok(Self {
+            events: list("events").map(|names| names.iter().map(event).collect()).transpose()?,
+            windows: list("windows").map(|names| names.iter().map(window).collect()).transpose()?,
+        })
+    }
+
+    /// Whether a frame is wanted; a gap always is.
+    fn wants(&self, frame: &str) -> bool {
+        let rest = frame.split_once('\n').map_or("", |(_id, rest)| rest);
+        let named = rest.strip_prefix("event: ").and_then(|rest| rest.split_once('\n'));
+        let (event, data) = named.unwrap_or(("message", rest));
+        let is_result = matches!(event, "message" | "window" | "live");
+        let wants_event = self.events.as_ref().is_none_or(|events| event == "gap" || events.contains(&event));
+        wants_event
+            && (!is_result
+                || self
+                    .windows
+                    .as_ref()
+                    .is_none_or(|all| all.iter().any(|begin| data.starts_with(begin.as_str()))))
+    }
+}
+
+/// How the data of a window's results begins: its name is their first member.
+fn beginning(window: &str) -> String {
+    format!("data: {{\"window\":{},", serde_json::Value::from(window))
+}
+
+/// Starts a stream, or refuses at the limit or when it is asked for what there is not.
 pub fn serve(shared: &Arc<Shared>, request: Request, subscribe: &mut Tx<Subscribe>) {
+    let query = request.url().split_once('?').map_or("", |(_, query)| query).to_owned();
+    let wanted = match Wanted::parse(&query, shared) {
+        Ok(wanted) => wanted,
+        Err(message) => {
+            drop(Answer::error(400, "bad_parameter", &message).send(request));
+            return;
+        }
+    };
     let taken = shared.sse_open.fetch_add(1, Ordering::AcqRel);
     if taken >= shared.sse_clients {
         shared.sse_open.fetch_sub(1, Ordering::AcqRel);
         refuse(request, "sse_clients", "http.sse_clients streams are open already");
         return;
     }
-    let last_event_id = request
-        .headers()
-        .iter()
-        .find(|h| h.field.equiv("Last-Event-ID"))
-        .and_then(|h| h.value.as_str().trim().parse().ok());
+    // A browser sets the header when it reconnects by itself; a page that opens a new stream cannot.
+    let header = request.headers().iter().find(|h| h.field.equiv("Last-Event-ID"));
+    let last_event_id = match header {
+        Some(header) => Some(header.value.as_str().to_owned()),
+        None => parameter(&query, "last_event_id"),
+    };
+    let last_event_id = last_event_id.and_then(|id| id.trim().parse().ok());
     let bell = Arc::new(Bell::park());
     let (frames, rx) = ring::<Arc<Frame>>(RING_FRAMES, &shared.publish, &bell);
     let newcomer = Subscribe { frames, last_event_id };
@@ -57,7 +121,7 @@ pub fn serve(shared: &Arc<Shared>, request: Request, subscribe: &mut Tx<Subscrib
     let started =
         std::thread::Builder::new().name("sse".to_owned()).stack_size(128 * 1024).spawn(move || {
             // Any error means that the client has gone or does not read: the end either way.
-            drop(stream(&mut writer, rx, &bell));
+            drop(stream(&mut writer, rx, &bell, &wanted));
             thread_shared.sse_open.fetch_sub(1, Ordering::AcqRel);
         });
     if started.is_err() {
@@ -66,34 +130,75 @@ pub fn serve(shared: &Arc<Shared>, request: Request, subscribe: &mut Tx<Subscrib
 }
 
 fn refuse(request: Request, code: &str, message: &str) {
-    drop(request.respond(Answer::error(503, code, message).into_response()));
+    drop(Answer::error(503, code, message).send(request));
 }
 
-fn stream(writer: &mut dyn Write, mut frames: Rx<Arc<Frame>>, bell: &Bell) -> std::io::Result<()> {
+fn stream(
+    writer: &mut dyn Write,
+    mut frames: Rx<Arc<Frame>>,
+    bell: &Bell,
+    wanted: &Wanted,
+) -> std::io::Result<()> {
     bell.attach();
     writer.write_all(HEAD.as_bytes())?;
     writer.flush()?;
+    let mut written = Instant::now();
     loop {
         let mut wrote = false;
         while let Some(frame) = frames.pop() {
-            writer.write_all(frame.text.as_bytes())?;
+            if wanted.wants(&frame.text) {
+                writer.write_all(frame.text.as_bytes())?;
+                wrote = true;
+            }
+        }
+        if !wrote && written.elapsed() >= KEEP_ALIVE {
+            writer.write_all(b": still here\n")?;
             wrote = true;
         }
         if wrote {
             writer.flush()?;
+            written = Instant::now();
         }
         if frames.ended() {
             return Ok(());
         }
         bell.prepare(INPUT);
         if frames.is_empty() && !frames.ended() {
-            let before = std::time::Instant::now();
-            bell.sleep(Some(KEEP_ALIVE));
-            if frames.is_empty() && before.elapsed() >= KEEP_ALIVE {
-                writer.write_all(b": still here\n")?;
-                writer.flush()?;
-            }
+            bell.sleep(Some(KEEP_ALIVE.saturating_sub(written.elapsed())));
         }
         bell.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_gets_what_it_asked_for() {
+        let frame = |event: &str, data: &str| match event {
+            "" => format!("id: 7\ndata: {data}\n\n"),
+            _ => format!("id: 7\nevent: {event}\ndata: {data}\n\n"),
+        };
+        let realtime = r#"{"window":"realtime","kind":"tumbling"}"#;
+        let minute = r#"{"window":"minute","kind":"tumbling"}"#;
+        let all = Wanted::default();
+        let some = Wanted { events: Some(vec!["window", "stats"]), windows: Some(vec![beginning("minute")]) };
+        for (event, data, wanted) in [
+            ("", realtime, false),
+            ("window", realtime, false),
+            ("window", minute, true),
+            ("live", minute, false),
+            ("stats", r#"{"buffer":{}}"#, true),
+            ("alert", r#"{"name":"hot"}"#, false),
+            ("gap", r#"{"last_id":6}"#, true),
+        ] {
+            assert!(all.wants(&frame(event, data)));
+            assert_eq!(some.wants(&frame(event, data)), wanted, "{event} {data}");
+        }
+        let unnamed = Wanted { events: Some(vec!["message"]), windows: None };
+        assert!(unnamed.wants(&frame("", realtime)) && !unnamed.wants(&frame("window", realtime)));
+        let odd = Wanted { events: None, windows: Some(vec![beginning("a\"b")]) };
+        assert!(odd.wants(&frame("window", r#"{"window":"a\"b","kind":"session"}"#)));
     }
 }

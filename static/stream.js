@@ -1,0 +1,72 @@
+// The connection to the daemon: one event stream, made again whenever it is lost.
+
+const STALE_MS = 5000; // stats come every second; five missing are no accident
+const SILENT_MS = 12000; // then the connection is taken for dead, whatever the browser believes
+const RETRY_MS = 2000; // a refused stream (503) is not retried by the browser
+const WATCH_MS = 1000;
+
+/** Calls `take(name, data)` for each event, `opened()` for each connection that stands, and
+ *  `freshness(since)` with the time of the last event when that is too long ago, or null when
+ *  events come again. `path(lastId)` promises what to connect to. */
+export class Stream {
+  #source = null;
+  #openedAt = 0;
+  #heardAt = Date.now();
+  #stale = false;
+  #lastId = '';
+
+  constructor({ path, names, take, opened, freshness }) {
+    Object.assign(this, { path, names, take, opened, freshness });
+    this.connect();
+    setInterval(() => this.#watch(), WATCH_MS);
+  }
+
+  /** A new connection in the place of the old one, which goes on where that one ended. */
+  async connect() {
+    this.#source?.close();
+    this.#source = null;
+    this.#openedAt = Date.now();
+    const began = this.#openedAt;
+    // The browser sends Last-Event-ID when it reconnects by itself; a new stream says it in its address.
+    const path = await this.path(this.#lastId).catch(() => null);
+    if (began !== this.#openedAt) return; // there has been another since
+    if (path === null) return this.#lost();
+    const source = new EventSource(path);
+    this.#source = source;
+    source.onopen = () => this.opened();
+    source.onerror = () => this.#lost();
+    for (const name of this.names) {
+      source.addEventListener(name, (event) => {
+        this.#heard(event.lastEventId);
+        this.take(name, JSON.parse(event.data));
+      });
+    }
+  }
+
+  get isOpen() {
+    return this.#source?.readyState === EventSource.OPEN;
+  }
+
+  #heard(id) {
+    this.#heardAt = Date.now();
+    this.#lastId = id;
+    if (!this.#stale) return;
+    this.#stale = false;
+    this.freshness(null);
+  }
+
+  #lost() {
+    if (this.#stale) return;
+    this.#stale = true;
+    this.freshness(new Date(this.#heardAt));
+  }
+
+  /** Sees what no event tells: a connection that is silent, or given up by the browser. */
+  #watch() {
+    const now = Date.now();
+    if (now - this.#heardAt > STALE_MS) this.#lost();
+    const closed = !this.#source || this.#source.readyState === EventSource.CLOSED;
+    const since = Math.max(this.#openedAt, closed ? 0 : this.#heardAt);
+    if (now - since > (closed ? RETRY_MS : SILENT_MS)) this.connect();
+  }
+}
