@@ -6,7 +6,7 @@
 //!
 //! Up to 16 values are kept as they are and answers are exact: the first two in place, for there may
 //! be a million groups of one event, the others in a list. More are counted in the buckets of
-//! [`buckets`](super::buckets), which has the bound of the error and why.
+//! `buckets`, which has the bound of the error and why.
 
 use super::buckets::Buckets;
 
