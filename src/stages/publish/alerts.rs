@@ -60,7 +60,7 @@ struct Rule {
 }
 
 /// A rule that holds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     /// The end of the first result that it held for.
     since_us: i64,
@@ -150,16 +150,10 @@ impl Alerts {
                 }
                 rule.states += 1;
             }
-            let state = self.states.entry(key).or_insert(State {
-                since_us: closed.end_us,
-                start_us: closed.start_us,
-                end_us: closed.end_us,
-                revision: closed.revision,
-                value,
-                fired: None,
-            });
-            (state.start_us, state.end_us, state.value) = (closed.start_us, closed.end_us, value);
-            state.revision = closed.revision;
+            let new = || State { since_us: closed.end_us, ..State::default() };
+            let state = self.states.entry(key).or_insert_with(new);
+            (state.start_us, state.end_us) = (closed.start_us, closed.end_us);
+            (state.revision, state.value) = (closed.revision, value);
             if state.fired.is_none() && state.end_us - state.since_us >= rule.hold_us {
                 changes.push(fire(rule, closed.group, state, words));
             }

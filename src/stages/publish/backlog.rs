@@ -26,6 +26,8 @@ pub(super) struct Waiting {
     pub(super) unnamed_id: Option<u64>,
     /// Of `event: window`.
     pub(super) id: u64,
+    /// Memory it takes, as [`Backlog::room_for`] has said.
+    pub(super) bytes: usize,
     pub(super) complete: Complete,
 }
 
@@ -43,30 +45,34 @@ impl Backlog {
         Self { windows: (0..windows).map(|_| VecDeque::new()).collect(), most, bytes: 0 }
     }
 
-    /// Whether this result may wait.
-    pub(super) fn takes(&self, complete: &Complete) -> bool {
+    /// The memory that this result takes, if it may wait.
+    pub(super) fn room_for(&self, complete: &Complete) -> Option<usize> {
         let closed = &complete.closed;
         let bytes = closed.aggregate.size_bytes();
-        closed.window < self.windows.len()
+        let waits = closed.window < self.windows.len()
             && closed.revision == 0
             && closed.replaces.is_empty()
             && bytes <= LARGEST_BYTES
-            && self.bytes + bytes <= MOST_BYTES
+            && self.bytes + bytes <= MOST_BYTES;
+        waits.then_some(bytes)
     }
 
     /// Takes a result in; the one that gives way to it, if there are too many.
     pub(super) fn push(&mut self, waiting: Waiting) -> Option<Waiting> {
         let window = self.windows.get_mut(waiting.complete.closed.window)?;
-        self.bytes += waiting.complete.closed.aggregate.size_bytes();
+        self.bytes += waiting.bytes;
         window.push_back(waiting);
         let gone = if window.len() > self.most { window.pop_front() } else { None };
-        self.bytes -= gone.as_ref().map_or(0, |gone| gone.complete.closed.aggregate.size_bytes());
+        self.bytes -= gone.as_ref().map_or(0, |gone| gone.bytes);
         gone
     }
 
     /// Everything, in the order in which it came.
     pub(super) fn take(&mut self) -> Vec<Waiting> {
-        self.bytes = 0;
+        // With a reader this is asked for every result, and there is nothing: all take some memory.
+        if std::mem::take(&mut self.bytes) == 0 {
+            return Vec::new();
+        }
         let mut all: Vec<Waiting> = self.windows.iter_mut().flat_map(std::mem::take).collect();
         all.sort_unstable_by_key(|waiting| waiting.id);
         all

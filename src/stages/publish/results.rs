@@ -57,10 +57,13 @@ impl Publish {
             Vec::new()
         };
         let unnamed = closed.window == 0 && complete.is_final && closed.revision == 0;
-        if changes.is_empty() && self.backlog.takes(&complete) && !self.subscribers.has_room() {
+        if changes.is_empty()
+            && !self.subscribers.has_room()
+            && let Some(bytes) = self.backlog.room_for(&complete)
+        {
             let unnamed_id = unnamed.then(|| self.subscribers.pass_over(now.mono_ns));
             let id = self.subscribers.pass_over(now.mono_ns);
-            if let Some(gone) = self.backlog.push(Waiting { unnamed_id, id, complete }) {
+            if let Some(gone) = self.backlog.push(Waiting { unnamed_id, id, bytes, complete }) {
                 // History would have forgotten it.
                 self.subscribers.forget(gone.id);
             }

@@ -1,10 +1,10 @@
 //! Events of a shape seen before, read by comparing (`event/shapes.rs`). Headers of maps and names
 //! stand between the values, so that how many members there are is part of a shape.
 
-use super::super::super::scratch::{Section, Span};
-use super::super::super::shapes::{Is, Steps};
-use super::super::super::{MAX_KIND, MAX_SOURCE};
 use super::Event;
+use crate::event::scratch::{Section, Span};
+use crate::event::shapes::{Is, Steps};
+use crate::event::{MAX_KIND, MAX_SOURCE};
 
 impl Event<'_, '_> {
     /// Reads the event if its shape is known; what follows it.
