@@ -44,7 +44,7 @@ use crate::stages::publish::{self, Publish};
 use crate::stages::settings::Settings;
 use crate::stages::window::{self, Window};
 use crate::telemetry::counters::{
-    IngestCounters, ParseCounters, PublishCounters, Telemetry, ThreadMeter, WindowCounters,
+    ControlCounters, IngestCounters, ParseCounters, PublishCounters, Telemetry, ThreadMeter, WindowCounters,
 };
 use crate::windowing::merge::Merger;
 use translate::{bind, engine, nanos, parse_options};
@@ -204,6 +204,7 @@ impl Core {
             parse: parse_counters,
             window: window_counters,
             publish: Arc::<PublishCounters>::default(),
+            control: ControlCounters::new(started.wall_us),
             threads: gauges.meters(plan),
             buffers: (lanes * plan.buffers_per_lane) as u64,
         });
@@ -246,6 +247,8 @@ pub struct Running {
     pub http: SocketAddr,
     /// Rules, limits, alerts.
     pub settings: Arc<Cell<Settings>>,
+    /// Everything that is counted; main writes `control`.
+    pub telemetry: Arc<Telemetry>,
     shared: Arc<Shared>,
     drain: Arc<AtomicBool>,
     ingest_bells: Vec<Arc<Bell>>,
@@ -342,6 +345,7 @@ pub fn start(config: &Config, plan: &Plan, spawner: &Spawner, clock: Clock) -> i
         ingest: ingest_addr,
         http: http_addr,
         settings: core.settings,
+        telemetry: core.telemetry,
         shared,
         drain,
         ingest_bells,

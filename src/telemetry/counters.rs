@@ -133,6 +133,68 @@ pub struct PublishCounters {
     pub names_swept: Counter,
 }
 
+/// Written by main, who reloads and watches over the threads.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct ControlCounters {
+    reloads_succeeded: Counter,
+    reloads_refused: Counter,
+    /// Whether the last one was refused: 1 or 0.
+    last_refused: Counter,
+    /// When a configuration was last taken over, microseconds since the epoch.
+    last_success_us: Counter,
+    threads_stalled: Counter,
+}
+
+impl ControlCounters {
+    /// Counters of a daemon that took over its first configuration at `wall_us`, microseconds
+    /// since the epoch.
+    pub fn new(wall_us: i64) -> Self {
+        let counters = Self::default();
+        counters.last_success_us.set(wall_us.max(0) as u64);
+        counters
+    }
+
+    /// A reload has taken the new configuration over at `wall_us`, microseconds since the epoch.
+    pub fn reload_succeeded(&self, wall_us: i64) {
+        self.reloads_succeeded.add(1);
+        self.last_refused.set(0);
+        self.last_success_us.set(wall_us.max(0) as u64);
+    }
+
+    /// A reload was refused; the old configuration stays.
+    pub fn reload_refused(&self) {
+        self.reloads_refused.add(1);
+        self.last_refused.set(1);
+    }
+
+    /// So many threads have made no turn for too long (0: all is well).
+    pub fn set_threads_stalled(&self, threads: u64) {
+        self.threads_stalled.set(threads);
+    }
+
+    /// Reloads that succeeded and reloads that were refused, since the start.
+    pub fn reloads(&self) -> (u64, u64) {
+        (self.reloads_succeeded.get(), self.reloads_refused.get())
+    }
+
+    /// Whether the last reload succeeded; true before the first.
+    pub fn last_reload_succeeded(&self) -> bool {
+        self.last_refused.get() == 0
+    }
+
+    /// When a configuration was last taken over (the start is the first time), microseconds since
+    /// the epoch.
+    pub fn last_success_us(&self) -> u64 {
+        self.last_success_us.get()
+    }
+
+    /// Threads that make no turns.
+    pub fn threads_stalled(&self) -> u64 {
+        self.threads_stalled.get()
+    }
+}
+
 /// One thread of the pipeline.
 #[derive(Debug)]
 pub struct ThreadMeter {
@@ -141,6 +203,7 @@ pub struct ThreadMeter {
     /// The core it was meant for.
     pub core: Option<usize>,
     pinned: AtomicBool,
+    turns: Counter,
     busy_ns: Counter,
     slow_turns: Counter,
     rings: Vec<Arc<Gauge>>,
@@ -153,6 +216,7 @@ impl ThreadMeter {
             name: name.into(),
             core,
             pinned: AtomicBool::new(false),
+            turns: Counter::default(),
             busy_ns: Counter::default(),
             slow_turns: Counter::default(),
             rings,
@@ -161,6 +225,7 @@ impl ThreadMeter {
 
     /// Records one turn of the thread's loop.
     pub fn turn(&self, took_ns: u64, worked: bool) {
+        self.turns.add(1);
         if worked {
             self.busy_ns.add(took_ns);
             if took_ns > crate::runtime::stage::SLOW_TURN_NS {
@@ -177,6 +242,11 @@ impl ThreadMeter {
     /// Whether the thread is pinned to `core`.
     pub fn pinned(&self) -> bool {
         self.pinned.load(Ordering::Relaxed)
+    }
+
+    /// Turns, those that found nothing to do included.
+    pub fn turns(&self) -> u64 {
+        self.turns.get()
     }
 
     /// Time spent in turns that did something, ns.
@@ -210,6 +280,8 @@ pub struct Telemetry {
     pub window: Vec<Arc<WindowCounters>>,
     /// The publish thread.
     pub publish: Arc<PublishCounters>,
+    /// Main.
+    pub control: ControlCounters,
     /// All threads, in the order of the flow.
     pub threads: Vec<Arc<ThreadMeter>>,
     /// Read buffers of all lanes together.
@@ -303,5 +375,21 @@ impl Telemetry {
     /// Sums one counter over the parse threads.
     pub fn parse_sum(&self, pick: impl Fn(&ParseCounters) -> &Counter) -> u64 {
         self.parse.iter().map(|lane| pick(lane).get()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_reload_is_remembered_until_one_succeeds() {
+        let control = ControlCounters::new(1_000_000);
+        let told = || (control.reloads(), control.last_reload_succeeded(), control.last_success_us());
+        assert_eq!(told(), ((0, 0), true, 1_000_000));
+        control.reload_refused();
+        assert_eq!(told(), ((0, 1), false, 1_000_000));
+        control.reload_succeeded(7_000_000);
+        assert_eq!(told(), ((1, 1), true, 7_000_000));
     }
 }
