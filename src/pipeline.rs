@@ -31,7 +31,7 @@ use crate::runtime::cell::Cell;
 use crate::runtime::clock::{Clock, Now};
 use crate::runtime::names::Dictionary;
 use crate::runtime::progress::LaneProgress;
-use crate::runtime::ring::{Gauge, Rx, Tx, ring};
+use crate::runtime::ring::{Rx, Tx, ring};
 use crate::runtime::stage::{self, Stage};
 use crate::runtime::thread::Spawner;
 use crate::runtime::wake::{Bell, INPUT};
@@ -44,7 +44,8 @@ use crate::stages::publish::{self, Publish};
 use crate::stages::settings::Settings;
 use crate::stages::window::{self, Window};
 use crate::telemetry::counters::{
-    ControlCounters, IngestCounters, ParseCounters, PublishCounters, Telemetry, ThreadMeter, WindowCounters,
+    ControlCounters, IngestCounters, InputRing, ParseCounters, PublishCounters, Telemetry, ThreadMeter,
+    WindowCounters,
 };
 use crate::windowing::merge::Merger;
 use translate::{bind, engine, nanos, parse_options};
@@ -139,8 +140,9 @@ impl Core {
             let (buffers, buffers_rx) = ring(plan.buffers_per_lane, from, to);
             let (replies, replies_rx) = ring(plan::REPLIES, from, to);
             let (letters_tx, letters_rx) = ring(plan::LETTERS, from, &bells.publish);
-            gauges.parse.push(vec![chunks_rx.gauge()]);
-            gauges.ingest.push(vec![replies_rx.gauge()]);
+            gauges.parse.push(vec![watched("chunks", &chunks_rx)]);
+            gauges.ingest.push(vec![watched("replies", &replies_rx)]);
+            gauges.publish.push(watched(format!("letters-{lane}"), &letters_rx));
             letters.push(letters_rx);
             let mut outlets = Vec::new();
             for (shard, lanes_of_shard) in mesh.iter_mut().enumerate() {
@@ -172,8 +174,10 @@ impl Core {
             let (reports, reports_rx) = ring(plan.reports, to, from);
             let (late, late_rx) = ring(plan::LATE, to, from);
             let (histograms, histograms_rx) = ring(1, from, to);
-            gauges.window.push(lanes_of_shard.iter().map(|l| l.items.gauge()).collect());
-            gauges.publish.push(reports_rx.gauge());
+            let lanes_in = lanes_of_shard.iter().enumerate();
+            gauges.window.push(lanes_in.map(|(at, l)| watched(format!("items-{at}"), &l.items)).collect());
+            gauges.publish.push(watched(format!("reports-{shard}"), &reports_rx));
+            gauges.publish.push(watched(format!("late-{shard}"), &late_rx));
             let options = window::Options {
                 shard,
                 alone: shards == 1,
@@ -270,7 +274,8 @@ pub fn start(config: &Config, plan: &Plan, spawner: &Spawner, clock: Clock) -> i
         ingest_bells.push(Arc::new(Bell::poll(waker)));
         polls.push(poll);
     }
-    let core = Core::new(config, plan, ingest_bells.clone(), clock.now());
+    let started = clock.now();
+    let core = Core::new(config, plan, ingest_bells.clone(), started);
     let drain = Arc::new(AtomicBool::new(false));
 
     // Lane 0 accepts and hands on.
@@ -312,6 +317,8 @@ pub fn start(config: &Config, plan: &Plan, spawner: &Spawner, clock: Clock) -> i
         windows: config.windows.clone(),
         family_of: core.family_of,
         clock,
+        started_us: started.wall_us,
+        connections: config.ingest.connections,
         sse_clients: config.http.sse_clients,
         publish: Arc::clone(&core.bells.publish),
     };
@@ -384,20 +391,25 @@ impl Running {
     }
 }
 
-/// Gauges of the rings each thread consumes.
+/// The rings each thread consumes.
 #[derive(Default)]
 struct Gauges {
-    ingest: Vec<Vec<Arc<Gauge>>>,
-    parse: Vec<Vec<Arc<Gauge>>>,
-    window: Vec<Vec<Arc<Gauge>>>,
-    publish: Vec<Arc<Gauge>>,
+    ingest: Vec<Vec<InputRing>>,
+    parse: Vec<Vec<InputRing>>,
+    window: Vec<Vec<InputRing>>,
+    publish: Vec<InputRing>,
+}
+
+/// A ring by its name, for the meter of the thread that consumes it.
+fn watched<T>(name: impl Into<String>, ring: &Rx<T>) -> InputRing {
+    InputRing { name: name.into(), gauge: ring.gauge() }
 }
 
 impl Gauges {
     /// The meters of all threads, in the order in which [`start`] spawns them.
     fn meters(self, plan: &Plan) -> Vec<Arc<ThreadMeter>> {
         let mut meters = Vec::new();
-        let mut group = |name: &str, cores: &[Option<usize>], gauges: Vec<Vec<Arc<Gauge>>>| {
+        let mut group = |name: &str, cores: &[Option<usize>], gauges: Vec<Vec<InputRing>>| {
             for (at, (core, rings)) in cores.iter().zip(gauges).enumerate() {
                 meters.push(Arc::new(ThreadMeter::new(format!("{name}-{at}"), *core, rings)));
             }

@@ -113,6 +113,8 @@ pub struct WindowCounters {
 pub struct PublishCounters {
     /// Final results published.
     pub results: Counter,
+    /// Dead letters kept.
+    pub letters: Counter,
     /// SSE subscribers now (gauge).
     pub subscribers: Counter,
     /// SSE frames that a slow subscriber lost.
@@ -206,12 +208,21 @@ pub struct ThreadMeter {
     turns: Counter,
     busy_ns: Counter,
     slow_turns: Counter,
-    rings: Vec<Arc<Gauge>>,
+    rings: Vec<InputRing>,
+}
+
+/// A ring that a thread consumes.
+#[derive(Debug)]
+pub struct InputRing {
+    /// What comes in it, with a number where several bring the same: `items-0`.
+    pub name: String,
+    /// How full it is and has been.
+    pub gauge: Arc<Gauge>,
 }
 
 impl ThreadMeter {
     /// A meter for a thread that consumes `rings`.
-    pub fn new(name: impl Into<String>, core: Option<usize>, rings: Vec<Arc<Gauge>>) -> Self {
+    pub fn new(name: impl Into<String>, core: Option<usize>, rings: Vec<InputRing>) -> Self {
         Self {
             name: name.into(),
             core,
@@ -259,11 +270,16 @@ impl ThreadMeter {
         self.slow_turns.get()
     }
 
+    /// The rings that the thread consumes.
+    pub fn rings(&self) -> &[InputRing] {
+        &self.rings
+    }
+
     /// Length, capacity and high-water mark of the thread's fullest input ring.
     pub fn ring(&self) -> (usize, usize, usize) {
         self.rings
             .iter()
-            .map(|g| (g.len(), g.capacity(), g.high_water()))
+            .map(|ring| (ring.gauge.len(), ring.gauge.capacity(), ring.gauge.high_water()))
             .max_by_key(|&(len, _, high)| (len, high))
             .unwrap_or((0, 0, 0))
     }
