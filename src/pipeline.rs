@@ -36,6 +36,7 @@ use crate::runtime::ring::{Rx, Tx, ring};
 use crate::runtime::stage::{self, Stage};
 use crate::runtime::thread::Spawner;
 use crate::runtime::wake::{Bell, INPUT};
+use crate::stages::http::gate::{self, Gate};
 use crate::stages::http::{self, Phase, Shared};
 use crate::stages::ingest::{self, Ingest};
 use crate::stages::parse::{self, Parse};
@@ -45,8 +46,8 @@ use crate::stages::publish::{self, Publish};
 use crate::stages::settings::Settings;
 use crate::stages::window::{self, Window};
 use crate::telemetry::counters::{
-    ControlCounters, IngestCounters, InputRing, ParseCounters, PublishCounters, Telemetry, ThreadMeter,
-    WindowCounters,
+    ControlCounters, HttpCounters, IngestCounters, InputRing, ParseCounters, PublishCounters, Telemetry,
+    ThreadMeter, WindowCounters,
 };
 use crate::windowing::merge::Merger;
 use sockets::{Passed, Sockets};
@@ -210,6 +211,7 @@ impl Core {
             parse: parse_counters,
             window: window_counters,
             publish: Arc::<PublishCounters>::default(),
+            http: Arc::<HttpCounters>::default(),
             control: ControlCounters::new(started.wall_us),
             threads: gauges.meters(plan),
             buffers: (lanes * plan.buffers_per_lane) as u64,
@@ -284,6 +286,8 @@ pub fn start(
         polls.push(poll);
     }
     let started = clock.now();
+    let gate_poll = Poll::new()?;
+    let gate_bell = Arc::new(Bell::poll(Waker::new(gate_poll.registry(), gate::WAKER)?));
     let core = Core::new(config, plan, ingest_bells.clone(), started);
     let drain = Arc::new(AtomicBool::new(false));
 
@@ -330,8 +334,17 @@ pub fn start(
         connections: config.ingest.connections,
         sse_clients: config.http.sse_clients,
         publish: Arc::clone(&core.bells.publish),
+        gate: Arc::clone(&gate_bell),
     };
-    let shared = Arc::new(Shared::new(web, parts)?);
+    let shared = Arc::new(Shared::new(parts)?);
+    let options = gate::Options {
+        listener: web,
+        shared: Arc::clone(&shared),
+        connections: 1_024,
+        request_timeout_ns: nanos(Duration::from_secs(5)),
+        counters: Arc::clone(&core.telemetry.http),
+    };
+    let gate = Gate::new(gate_poll, options)?;
 
     // One spawn a stage, the end of the pipeline first, so that nobody talks to nobody.
     let mut meters = core.telemetry.threads.iter().map(Arc::clone);
@@ -340,6 +353,7 @@ pub fn start(
     threads.extend(boxed(core.parses, core.bells.parse));
     threads.extend(boxed(core.windows, core.bells.window));
     threads.push((Box::new(core.publish), core.bells.publish));
+    threads.push((Box::new(gate), gate_bell));
     let mut planned: Vec<_> = threads.into_iter().zip(meters.by_ref()).collect();
     let (mut stages, mut bells) = (Vec::new(), Vec::new());
     while let Some(((mut stage, bell), meter)) = planned.pop() {
@@ -351,7 +365,8 @@ pub fn start(
     }
     stages.reverse();
     bells.reverse();
-    let mut http_workers = Vec::new();
+    // The gate goes on when the stages have ended.
+    let mut http_workers = Vec::from_iter(stages.pop());
     for (subscribe, meter) in core.subscribes.into_iter().zip(meters) {
         let (shared, own) = (Arc::clone(&shared), Arc::clone(&meter));
         http_workers.push(spawner.spawn(meter, None, move || {
@@ -440,6 +455,7 @@ impl Gauges {
         group("parse", &plan.parse, self.parse);
         group("window", &plan.window, self.window);
         meters.push(Arc::new(ThreadMeter::new("publish", plan.publish, self.publish)));
+        meters.push(Arc::new(ThreadMeter::new("http-gate", None, Vec::new())));
         for worker in 0..http::WORKERS {
             let name = format!("http-{worker}");
             meters.push(Arc::new(ThreadMeter::new(name, None, Vec::new())));

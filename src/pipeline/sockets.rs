@@ -59,7 +59,7 @@ fn places(names: &str, count: usize) -> Result<Vec<usize>, String> {
 /// The daemon's listening sockets.
 pub(super) struct Sockets {
     pub(super) ingest: mio::net::TcpListener,
-    pub(super) http: TcpListener,
+    pub(super) http: mio::net::TcpListener,
 }
 
 impl Sockets {
@@ -77,10 +77,10 @@ impl Sockets {
         let http = match http {
             Some(socket) => {
                 say_passed("http.listen", config.http.listen, &socket)?;
-                socket.set_nonblocking(false)?;
-                socket
+                socket.set_nonblocking(true)?;
+                mio::net::TcpListener::from_std(socket)
             }
-            None => bind("http.listen", config.http.listen, TcpListener::bind)?,
+            None => bind("http.listen", config.http.listen, mio::net::TcpListener::bind)?,
         };
         Ok(Self { ingest, http })
     }

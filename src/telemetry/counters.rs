@@ -107,6 +107,28 @@ pub struct WindowCounters {
     pub late_lost: Counter,
 }
 
+/// Written by the gate of the HTTP port.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct HttpCounters {
+    /// Connections open now (gauge).
+    pub open: Counter,
+    /// Connections accepted.
+    pub accepted: Counter,
+    /// Of these, refused because `http.connections` were open.
+    pub refused: Counter,
+    /// Requests that did not come in time.
+    pub timed_out: Counter,
+    /// Requests that could not be answered because the server behind did not.
+    pub unavailable: Counter,
+    /// Clients put out because they did not read their answer.
+    pub evicted: Counter,
+    /// Readers of the stream put out because they took nothing of what was there.
+    pub streams_evicted: Counter,
+    /// Connections that could not be accepted, because descriptors had run out.
+    pub accept_errors: Counter,
+}
+
 /// Written by the publish thread.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -296,6 +318,8 @@ pub struct Telemetry {
     pub window: Vec<Arc<WindowCounters>>,
     /// The publish thread.
     pub publish: Arc<PublishCounters>,
+    /// The gate of the HTTP port.
+    pub http: Arc<HttpCounters>,
     /// Main.
     pub control: ControlCounters,
     /// All threads, in the order of the flow.

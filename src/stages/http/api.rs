@@ -49,14 +49,9 @@ impl Answer {
         Self::new(status, JSON, body.to_string())
     }
 
-    /// Sends it. After an answer to GET or HEAD the client is asked to close the connection, because
-    /// tiny_http may hand a new connection to a thread that waits on another: it would be served only
-    /// when that one has ended, and a browser keeps its connections open for minutes. tiny_http does
-    /// not let anybody set that header, hence the splice. A body that has not been read is its affair.
+    /// Sends it. The client is told that the connection ends, which the gate closes after one answer;
+    /// tiny_http does not let anybody set that header, hence the splice.
     pub fn send(self, request: Request) -> std::io::Result<()> {
-        if !matches!(request.method(), Method::Get | Method::Head) {
-            return request.respond(self.into_response());
-        }
         let mut bytes = Vec::with_capacity(self.body.len() + 1024);
         let is_head = *request.method() == Method::Head;
         let version = request.http_version().clone();

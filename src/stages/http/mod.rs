@@ -1,17 +1,18 @@
-//! HTTP: tiny_http on a listener of our own, a few worker threads, one thread an SSE client.
+//! HTTP: the gate meets the clients, tiny_http reads their requests behind it, a few worker threads
+//! answer, one thread an SSE client.
 //!
-//! tiny_http has no time-outs and gives its accept loop up for good when descriptors run out
-//! (known, and why this port listens on loopback by default). So: the listener carries a send
-//! time-out that accepted sockets inherit, and when the server has died a new one is made on a
-//! clone of the listener; and its threads are not to be kept waiting on idle connections
-//! ([`api::Answer::send`]). Nothing that comes from outside is ever put into a header.
+//! tiny_http has no time-outs, no limits, and gives its accept loop up for good when descriptors run
+//! out. So it listens where only the [`gate`] comes, on a Unix socket, and when it has died it is made
+//! anew. Nothing that comes from outside is ever put into a header.
 
 pub mod api;
 pub mod assets;
+pub mod gate;
 pub mod prometheus;
 pub mod sse;
 
-use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,16 +25,13 @@ use crate::runtime::cell::Cell;
 use crate::runtime::clock::Clock;
 use crate::runtime::names::Dictionary;
 use crate::runtime::ring::Tx;
-use crate::runtime::wake::Bell;
+use crate::runtime::wake::{Bell, INPUT};
 use crate::stages::publish::board::Board;
 use crate::stages::settings::Settings;
 use crate::telemetry::counters::{Telemetry, ThreadMeter};
 
-/// Worker threads: one may be held up by a client that does not read, for as long as
-/// `SEND_TIMEOUT`.
+/// Worker threads; no client holds one up.
 pub const WORKERS: usize = 4;
-/// How long a client may take no bytes of an answer.
-const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause before a server that died is made anew.
 const REBUILD_PAUSE: Duration = Duration::from_millis(200);
 
@@ -58,10 +56,8 @@ pub struct Shared {
     pub sse_open: AtomicUsize,
     /// SSE subscribers refused at the limit, since the start.
     pub sse_refused: AtomicU64,
-    /// SSE subscribers whose sockets took nothing for `SEND_TIMEOUT`, since the start.
-    pub sse_timed_out: AtomicU64,
     phase: AtomicU8,
-    server: Mutex<Rebuild>,
+    server: Mutex<Behind>,
 }
 
 impl std::ops::Deref for Shared {
@@ -71,10 +67,23 @@ impl std::ops::Deref for Shared {
     }
 }
 
-struct Rebuild {
-    listener: TcpListener,
-    server: Arc<Server>,
+/// tiny_http, where only the gate finds it. A server is never dropped: one on a socket without a path
+/// would panic (tiny_http 0.12), and there is a second one only when the first has died.
+struct Behind {
+    server: &'static Server,
+    address: SocketAddr,
     generation: u64,
+}
+
+impl Behind {
+    fn new(generation: u64) -> std::io::Result<Self> {
+        let name = format!("flumen-http-{:032x}-{generation}", rand::random::<u128>());
+        let address = SocketAddr::from_abstract_name(name)?;
+        let listener = UnixListener::bind_addr(&address)?;
+        let server = Server::from_listener(listener, None);
+        let server = server.map_err(|error| std::io::Error::other(error.to_string()))?;
+        Ok(Self { server: Box::leak(Box::new(server)), address, generation })
+    }
 }
 
 /// What HTTP looks at and talks to.
@@ -101,20 +110,19 @@ pub struct Parts {
     pub sse_clients: usize,
     /// The publish thread's bell, for the rings of new subscribers.
     pub publish: Arc<Bell>,
+    /// The gate's bell, for the end.
+    pub gate: Arc<Bell>,
 }
 
 impl Shared {
-    /// A server on `listener`, whose workers are still to be started.
-    pub fn new(listener: TcpListener, parts: Parts) -> std::io::Result<Self> {
-        socket2::SockRef::from(&listener).set_write_timeout(Some(SEND_TIMEOUT))?;
-        let server = Arc::new(make_server(&listener)?);
+    /// A server that the gate can talk to, whose workers are still to be started.
+    pub fn new(parts: Parts) -> std::io::Result<Self> {
         Ok(Self {
             parts,
             sse_open: AtomicUsize::new(0),
             sse_refused: AtomicU64::new(0),
-            sse_timed_out: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Starting as u8),
-            server: Mutex::new(Rebuild { listener, server, generation: 0 }),
+            server: Mutex::new(Behind::new(0)?),
         })
     }
 
@@ -133,40 +141,50 @@ impl Shared {
         }
     }
 
-    /// Ends the workers.
+    /// Ends the workers and the gate.
     pub fn stop(&self) {
         self.set_phase(Phase::Stopped);
-        let server = Arc::clone(&self.lock().server);
+        self.rouse_workers(self.lock().server);
+        self.gate.ring(INPUT);
+    }
+
+    fn rouse_workers(&self, server: &Server) {
         for _ in 0..WORKERS {
             server.unblock();
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Rebuild> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Behind> {
         self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn current(&self) -> (u64, Arc<Server>) {
-        let rebuild = self.lock();
-        (rebuild.generation, Arc::clone(&rebuild.server))
+    fn current(&self) -> (u64, &'static Server) {
+        let behind = self.lock();
+        (behind.generation, behind.server)
     }
 
-    /// The server of `generation` has died: makes another, unless somebody already has.
-    fn rebuild(&self, generation: u64) {
-        std::thread::sleep(REBUILD_PAUSE);
-        let mut rebuild = self.lock();
-        if rebuild.generation == generation
-            && let Ok(server) = make_server(&rebuild.listener)
-        {
-            rebuild.server = Arc::new(server);
-            rebuild.generation += 1;
+    /// Where the gate finds the server.
+    fn address(&self) -> SocketAddr {
+        self.lock().address.clone()
+    }
+
+    /// The server answers nobody: makes another, at another address, so that the old one gets
+    /// nothing more. Without descriptors the old one stays, until the next try.
+    fn replace_server(&self) {
+        let mut behind = self.lock();
+        if let Ok(new) = Behind::new(behind.generation + 1) {
+            let old = std::mem::replace(&mut *behind, new);
+            self.rouse_workers(old.server);
         }
     }
-}
 
-fn make_server(listener: &TcpListener) -> std::io::Result<Server> {
-    Server::from_listener(listener.try_clone()?, None)
-        .map_err(|error| std::io::Error::other(error.to_string()))
+    /// The server of `generation` has stopped accepting: makes another, unless somebody has.
+    fn rebuild(&self, generation: u64) {
+        std::thread::sleep(REBUILD_PAUSE);
+        if self.lock().generation == generation {
+            self.replace_server();
+        }
+    }
 }
 
 /// One worker: takes requests until the server is stopped.
@@ -180,6 +198,7 @@ pub fn work(shared: &Arc<Shared>, mut subscribe: Tx<Subscribe>, meter: &ThreadMe
                 meter.turn(shared.clock.mono_ns() - start_ns, true);
             }
             Err(_) if shared.phase() == Phase::Stopped => {}
+            Err(_) if shared.current().0 != generation => {}
             Err(_) => shared.rebuild(generation),
         }
     }

@@ -181,8 +181,8 @@ fn readers(text: &mut Text, shared: &Shared) {
     text.single("flumen_sse_subscribers_limit", shared.sse_clients);
     text.single("flumen_sse_refused_total", shared.sse_refused.load(Ordering::Relaxed));
     text.single("flumen_sse_frames_lost_total", publish.frames_lost.get());
-    // Who takes nothing is put out by whoever notices first: its socket, or the ring before it.
-    let evicted = publish.evicted.get() + shared.sse_timed_out.load(Ordering::Relaxed);
+    // Who takes nothing is put out by whoever notices first: the gate, or the ring before it.
+    let evicted = publish.evicted.get() + shared.telemetry.http.streams_evicted.get();
     text.single("flumen_sse_evictions_total", evicted);
 }
 

@@ -1,7 +1,7 @@
 //! One SSE client: a bounded ring from the publish thread, a thread of its own, a socket with
 //! a send time-out.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -121,13 +121,8 @@ pub fn serve(shared: &Arc<Shared>, request: Request, subscribe: &mut Tx<Subscrib
     let thread_shared = Arc::clone(shared);
     let started =
         std::thread::Builder::new().name("sse".to_owned()).stack_size(128 * 1024).spawn(move || {
-            // Any error means that the client has gone or does not read: the end either way.
-            if let Err(error) = stream(&mut writer, &mut rx, &bell, &wanted)
-                && matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
-                && !is_put_out(&mut rx)
-            {
-                thread_shared.sse_timed_out.fetch_add(1, Ordering::Relaxed);
-            }
+            // An error means that the gate has closed: the client has gone or does not read.
+            drop(stream(&mut writer, &mut rx, &bell, &wanted));
             thread_shared.sse_open.fetch_sub(1, Ordering::AcqRel);
         });
     if started.is_err() {
@@ -137,12 +132,6 @@ pub fn serve(shared: &Arc<Shared>, request: Request, subscribe: &mut Tx<Subscrib
 
 fn refuse(request: Request, code: &str, message: &str) {
     drop(Answer::error(503, code, message).send(request));
-}
-
-/// Whether publish has put the reader out already, and counted it.
-fn is_put_out(frames: &mut Rx<Arc<Frame>>) -> bool {
-    while frames.pop().is_some() {}
-    frames.ended()
 }
 
 fn stream(

@@ -1,0 +1,274 @@
+//! One client of the HTTP port and, once it has asked, its connection to the server behind.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+
+use mio::net::{TcpStream, UnixStream};
+
+use super::request::{Judged, MAX_HEAD, Refusal, judge};
+
+/// Bytes of an event stream that may wait for its reader; beyond, the stream's own ring fills.
+const STREAM_ROOM: usize = 256 * 1024;
+/// Bytes read or written at a time.
+const PIECE: usize = 64 * 1024;
+
+/// How far a client has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It sends its request.
+    Reading,
+    /// The request is whole and waits for its turn.
+    Waiting,
+    /// It has been handed on; no answer yet.
+    Asking,
+    /// The answer is on its way.
+    Answering,
+    /// All is said: what the client still sends is thrown away until it closes.
+    Lingering,
+}
+
+/// What comes of a look at a client.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// It stays as it is.
+    Stay,
+    /// Its request is whole: it wants its turn.
+    Ask,
+    /// It is over.
+    Drop,
+}
+
+/// A client.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) client: TcpStream,
+    pub(super) behind: Option<UnixStream>,
+    pub(super) state: State,
+    pub(super) is_stream: bool,
+    /// Until when it has to have done what it is at, monotonic ns.
+    pub(super) deadline_ns: u64,
+    pub(super) client_readable: bool,
+    pub(super) client_writable: bool,
+    pub(super) behind_readable: bool,
+    pub(super) behind_writable: bool,
+    pub(super) queued: bool,
+    /// The request so far, then what is still to be handed on of it.
+    request: Vec<u8>,
+    head_ended: bool,
+    told_to_proceed: bool,
+    /// What is still to be written to the client, from `written` on.
+    out: Vec<u8>,
+    written: usize,
+    behind_ended: bool,
+}
+
+impl Link {
+    pub(super) fn new(client: TcpStream, deadline_ns: u64) -> Self {
+        Self {
+            client,
+            behind: None,
+            state: State::Reading,
+            is_stream: false,
+            deadline_ns,
+            client_readable: true,
+            client_writable: true,
+            behind_readable: false,
+            behind_writable: false,
+            queued: false,
+            request: Vec::new(),
+            head_ended: false,
+            told_to_proceed: false,
+            out: Vec::new(),
+            written: 0,
+            behind_ended: false,
+        }
+    }
+
+    /// Bytes that wait for the client.
+    pub(super) fn backlog(&self) -> usize {
+        self.out.len() - self.written
+    }
+
+    /// Answers without asking anybody.
+    pub(super) fn refuse(&mut self, refusal: &Refusal) {
+        self.out.extend_from_slice(&refusal.response());
+        self.request = Vec::new();
+        self.behind = None;
+        self.behind_ended = true;
+        self.state = State::Answering;
+    }
+
+    /// Hands the request on over `behind`.
+    pub(super) fn ask(&mut self, behind: UnixStream) {
+        self.behind = Some(behind);
+        self.behind_writable = true;
+        self.state = State::Asking;
+    }
+
+    /// Reads the request.
+    pub(super) fn read_request(&mut self, piece: &mut [u8]) -> Then {
+        while self.client_readable {
+            match self.client.read(piece) {
+                Ok(0) => return Then::Drop,
+                Ok(n) => {
+                    self.request.extend_from_slice(&piece[..n]);
+                    if !self.is_worth_judging(n) {
+                        continue;
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.client_readable = false,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return Then::Drop,
+            }
+            match judge(&self.request) {
+                Judged::NeedMore { proceed } => {
+                    if proceed && !self.told_to_proceed {
+                        self.told_to_proceed = true;
+                        self.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                        if self.flush().is_err() {
+                            return Then::Drop;
+                        }
+                    }
+                }
+                Judged::Whole { request, is_stream } => {
+                    self.request = request;
+                    self.is_stream = is_stream;
+                    self.state = State::Waiting;
+                    return Then::Ask;
+                }
+                Judged::Refuse(refusal) => {
+                    self.refuse(refusal);
+                    return Then::Stay;
+                }
+            }
+        }
+        Then::Stay
+    }
+
+    /// Whether the newest `n` bytes can change the verdict: a head that comes byte by byte is not to
+    /// be read from its beginning each time.
+    fn is_worth_judging(&mut self, n: usize) -> bool {
+        /// Here it is clear whether it is HTTP at all.
+        const BEGINNING: usize = 64;
+        let len = self.request.len();
+        let fresh = &self.request[len.saturating_sub(n + 3)..];
+        self.head_ended = self.head_ended || fresh.windows(4).any(|four| four == b"\r\n\r\n");
+        self.head_ended || len >= MAX_HEAD || len - n < BEGINNING
+    }
+
+    /// Moves the request on and the answer back, as far as both sides go along. `room`: how much more
+    /// may wait for this client. Says how many bytes came from behind.
+    pub(super) fn relay(&mut self, piece: &mut [u8], room: usize) -> io::Result<usize> {
+        self.hand_on()?;
+        let mut came = 0;
+        while self.behind_readable && !self.behind_ended && came < room {
+            if self.is_stream && self.backlog() >= STREAM_ROOM {
+                break;
+            }
+            let Some(behind) = self.behind.as_mut() else { break };
+            match behind.read(piece) {
+                Ok(0) => self.behind_ended = true,
+                Ok(n) => {
+                    came += n;
+                    self.out.extend_from_slice(&piece[..n]);
+                    self.state = State::Answering;
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.behind_readable = false,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                // What has come is still worth something to the client.
+                Err(_) => self.behind_ended = true,
+            }
+        }
+        self.flush()?;
+        Ok(came)
+    }
+
+    fn hand_on(&mut self) -> io::Result<()> {
+        while self.behind_writable && !self.request.is_empty() {
+            let Some(behind) = self.behind.as_mut() else { break };
+            match behind.write(&self.request) {
+                Ok(n) => {
+                    self.request.drain(..n);
+                    if self.request.is_empty() {
+                        self.request = Vec::new();
+                        // One request only: tiny_http need not keep a thread to wait for another.
+                        behind.shutdown(Shutdown::Write)?;
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.behind_writable = false,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what the client takes.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        while self.client_writable && self.written < self.out.len() {
+            let end = self.out.len().min(self.written + PIECE);
+            match self.client.write(&self.out[self.written..end]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => self.written += n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.client_writable = false,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        if self.written == self.out.len() {
+            self.out.clear();
+            self.out.shrink_to(PIECE);
+            self.written = 0;
+        } else if self.written >= STREAM_ROOM {
+            self.out.drain(..self.written);
+            self.written = 0;
+        }
+        Ok(())
+    }
+
+    /// Whether the server has said all.
+    pub(super) fn has_ended(&self) -> bool {
+        self.behind_ended
+    }
+
+    /// Whether the server has said all and the client has it.
+    pub(super) fn is_answered(&self) -> bool {
+        self.behind_ended && self.backlog() == 0 && matches!(self.state, State::Asking | State::Answering)
+    }
+
+    /// Whether the server has said nothing and says no more.
+    pub(super) fn is_deserted(&self) -> bool {
+        self.behind_ended && self.state == State::Asking
+    }
+
+    /// Reads and throws away; whether the client has closed.
+    pub(super) fn discard(&mut self, piece: &mut [u8]) -> bool {
+        // A client that floods is cut off by its deadline.
+        for _ in 0..16 {
+            if !self.client_readable {
+                return false;
+            }
+            match self.client.read(piece) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.client_readable = false,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return true,
+            }
+        }
+        false
+    }
+
+    /// The answer is out: no more will be written, and the peer is waited for a moment, because a
+    /// close with unread bytes would take the answer away from it.
+    pub(super) fn linger(&mut self, deadline_ns: u64) {
+        self.behind = None;
+        self.out = Vec::new();
+        self.written = 0;
+        self.state = State::Lingering;
+        self.deadline_ns = deadline_ns;
+        self.client_readable = true;
+        // A client that has gone is noticed when it is read.
+        self.client.shutdown(Shutdown::Write).ok();
+    }
+}

@@ -1,0 +1,426 @@
+//! The gate before tiny_http: the only thread that meets HTTP clients.
+//!
+//! tiny_http has no time-outs and no limits, keeps a thread for every connection, believes requests
+//! that no server should, and stops accepting for good when descriptors run out. So clients never meet
+//! it. The gate takes their connections (at most `http.connections`), reads each request whole and
+//! strictly, within `http.request_timeout`, hands it on over a Unix socket that only tiny_http listens
+//! on, and carries the answer back at the client's pace: workers are never held up by a client.
+//!
+//! What must always hold: bytes that wait for clients are bounded ([`ANSWER_ROOM`] together, a stream
+//! has its own bound); a client that takes nothing for [`PATIENCE_NS`] is put out; the server behind has
+//! at most [`ASKING`] requests at a time that it has not begun to answer; a server that answers nobody
+//! is made anew.
+
+mod link;
+pub mod request;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream, UnixStream};
+use mio::{Events, Interest, Poll, Token};
+
+use super::{Phase, Shared};
+use crate::runtime::clock::Now;
+use crate::runtime::stage::{Progress, Stage};
+use crate::runtime::wake::{Bell, INPUT};
+use crate::telemetry::counters::HttpCounters;
+use link::{Link, State, Then};
+
+const LISTENER: Token = Token(0);
+/// Token of the thread's `mio::Waker`.
+pub const WAKER: Token = Token(1);
+/// A client's token is twice its slot, from here on; its connection behind has the next one.
+const FIRST: usize = 2;
+
+/// Connections taken in a turn.
+const ACCEPTS_PER_TURN: usize = 32;
+/// Clients looked at in a turn.
+const LINKS_PER_TURN: usize = 64;
+/// Requests that the server behind has and has not begun to answer.
+const ASKING: usize = 16;
+/// Bytes of all answers together that may wait for clients. Beyond, the one with most goes.
+const ANSWER_ROOM: usize = 64 << 20;
+/// How long a client may take nothing of what waits for it, ns.
+const PATIENCE_NS: u64 = 5_000_000_000;
+/// How long a client may take for a whole answer, ns (a stream may go on for ever).
+const ANSWER_NS: u64 = 60_000_000_000;
+/// How long to wait for a client to close, ns.
+const LINGER_NS: u64 = 1_000_000_000;
+/// How long the server behind may answer nobody, ns.
+const BEHIND_NS: u64 = 10_000_000_000;
+/// How long the last answers may take at the end, ns.
+const END_NS: u64 = 1_000_000_000;
+/// How long to leave a listener alone that has failed (descriptors have run out), ns.
+const ACCEPT_PAUSE_NS: u64 = 100_000_000;
+/// How often deadlines are looked at, ns.
+const SWEEP_NS: u64 = 250_000_000;
+
+/// What the gate needs to know.
+pub struct Options {
+    /// The HTTP port.
+    pub listener: TcpListener,
+    /// The server behind.
+    pub shared: Arc<Shared>,
+    /// Connections at most.
+    pub connections: usize,
+    /// Patience with a request, ns.
+    pub request_timeout_ns: u64,
+    /// This thread's counters.
+    pub counters: Arc<HttpCounters>,
+}
+
+/// The stage.
+pub struct Gate {
+    poll: Poll,
+    events: Events,
+    options: Options,
+    links: Vec<Option<Link>>,
+    free: Vec<usize>,
+    /// Slots with something to do.
+    busy: VecDeque<usize>,
+    /// Slots with a whole request that wait for their turn.
+    waiting: VecDeque<usize>,
+    /// Requests behind that are not answered yet.
+    asking: usize,
+    /// When the server behind last answered somebody, or was last given something to do.
+    heard_ns: u64,
+    open: usize,
+    /// Bytes that wait for clients, as of the last look at each.
+    backlog: usize,
+    accepting: bool,
+    accept_after_ns: u64,
+    next_sweep_ns: u64,
+    end_ns: Option<u64>,
+    piece: Box<[u8]>,
+}
+
+impl Gate {
+    /// A gate that sleeps in `poll`, whose waker is registered as [`WAKER`].
+    pub fn new(poll: Poll, mut options: Options) -> io::Result<Self> {
+        poll.registry().register(&mut options.listener, LISTENER, Interest::READABLE)?;
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(256),
+            options,
+            links: Vec::new(),
+            free: Vec::new(),
+            busy: VecDeque::new(),
+            waiting: VecDeque::new(),
+            asking: 0,
+            heard_ns: 0,
+            open: 0,
+            backlog: 0,
+            accepting: true,
+            accept_after_ns: 0,
+            next_sweep_ns: 0,
+            end_ns: None,
+            piece: vec![0; 64 * 1024].into(),
+        })
+    }
+
+    fn accept(&mut self, now: Now) -> bool {
+        if !self.accepting || now.mono_ns < self.accept_after_ns || self.end_ns.is_some() {
+            return false;
+        }
+        let mut worked = false;
+        for _ in 0..ACCEPTS_PER_TURN {
+            match self.options.listener.accept() {
+                Ok((client, _)) => {
+                    worked = true;
+                    self.adopt(client, now);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.accepting = false;
+                    break;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => {
+                    // No descriptors, most likely. The listener stays ready: look again soon.
+                    self.accept_after_ns = now.mono_ns + ACCEPT_PAUSE_NS;
+                    self.options.counters.accept_errors.add(1);
+                    break;
+                }
+            }
+        }
+        worked
+    }
+
+    fn adopt(&mut self, mut client: TcpStream, now: Now) {
+        self.options.counters.accepted.add(1);
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.links.push(None);
+            self.links.len() - 1
+        });
+        // Answers are written whole; a socket that refuses works all the same.
+        drop(client.set_nodelay(true));
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if self.poll.registry().register(&mut client, Token(FIRST + 2 * slot), interest).is_err() {
+            self.free.push(slot);
+            return;
+        }
+        let mut link = Link::new(client, now.mono_ns + self.options.request_timeout_ns);
+        self.open += 1;
+        self.options.counters.open.set(self.open as u64);
+        if self.open > self.options.connections {
+            self.options.counters.refused.add(1);
+            link.refuse(&request::TOO_MANY);
+        }
+        self.links[slot] = Some(link);
+        self.queue(slot);
+    }
+
+    fn queue(&mut self, slot: usize) {
+        if let Some(Some(link)) = self.links.get_mut(slot)
+            && !link.queued
+        {
+            link.queued = true;
+            self.busy.push_back(slot);
+        }
+    }
+
+    /// Forgets a client.
+    fn drop_link(&mut self, slot: usize) {
+        let Some(mut link) = self.links.get_mut(slot).and_then(Option::take) else { return };
+        // The sockets are closed in any case.
+        drop(self.poll.registry().deregister(&mut link.client));
+        self.asking -= usize::from(link.state == State::Asking);
+        self.backlog = self.backlog.saturating_sub(link.backlog());
+        self.open -= 1;
+        self.options.counters.open.set(self.open as u64);
+        self.free.push(slot);
+    }
+
+    /// Puts out a client that does not read.
+    fn evict(&mut self, slot: usize) {
+        let Some(link) = &self.links[slot] else { return };
+        let counters = &self.options.counters;
+        match (link.is_stream, link.has_ended()) {
+            // Its ring was full, and that has been counted.
+            (true, true) => {}
+            (true, false) => counters.streams_evicted.add(1),
+            (false, _) => counters.evicted.add(1),
+        }
+        self.drop_link(slot);
+    }
+
+    /// Looks at clients with something to do.
+    fn serve(&mut self, now: Now) -> bool {
+        for served in 0..LINKS_PER_TURN {
+            let Some(slot) = self.busy.pop_front() else { return served > 0 };
+            let Some(Some(link)) = self.links.get_mut(slot) else { continue };
+            link.queued = false;
+            let before = link.backlog();
+            let was_asking = link.state == State::Asking;
+            let then = match link.state {
+                State::Reading => link.read_request(&mut self.piece),
+                State::Waiting => Then::Stay,
+                State::Asking | State::Answering => {
+                    relay(link, &mut self.piece, ANSWER_ROOM.saturating_sub(self.backlog), now)
+                }
+                State::Lingering => {
+                    if link.discard(&mut self.piece) {
+                        Then::Drop
+                    } else {
+                        Then::Stay
+                    }
+                }
+            };
+            self.backlog = (self.backlog + link.backlog()).saturating_sub(before);
+            if was_asking && link.state != State::Asking {
+                self.asking -= 1;
+                self.heard_ns = now.mono_ns;
+            }
+            // A refusal needs no second event to go out, and more may lie ready than one piece.
+            let again = (link.state == State::Answering && link.client_writable && link.behind_readable)
+                || (link.state == State::Lingering && link.client_readable)
+                || (before == 0 && link.backlog() > 0 && link.client_writable);
+            match then {
+                Then::Drop => self.drop_link(slot),
+                Then::Ask => self.waiting.push_back(slot),
+                Then::Stay if again => self.queue(slot),
+                Then::Stay => {}
+            }
+        }
+        true
+    }
+
+    /// Hands waiting requests on, as many as the server behind may have.
+    fn ask(&mut self, now: Now) -> bool {
+        let mut worked = false;
+        while self.asking < ASKING
+            && let Some(slot) = self.waiting.pop_front()
+        {
+            let Some(Some(link)) = self.links.get_mut(slot) else { continue };
+            if link.state != State::Waiting {
+                continue;
+            }
+            worked = true;
+            let token = Token(FIRST + 2 * slot + 1);
+            let behind = UnixStream::connect_addr(&self.options.shared.address()).and_then(|mut behind| {
+                let interest = Interest::READABLE | Interest::WRITABLE;
+                self.poll.registry().register(&mut behind, token, interest)?;
+                Ok(behind)
+            });
+            match behind {
+                Ok(behind) => {
+                    if self.asking == 0 {
+                        self.heard_ns = now.mono_ns;
+                    }
+                    self.asking += 1;
+                    link.ask(behind);
+                    link.deadline_ns = now.mono_ns + ANSWER_NS;
+                }
+                // No descriptors, or its queue is full.
+                Err(_) => {
+                    self.options.counters.unavailable.add(1);
+                    link.refuse(&request::UNAVAILABLE);
+                }
+            }
+            self.queue(slot);
+        }
+        worked
+    }
+
+    /// Puts out whoever's patience has run out, and whoever keeps the others from their answers.
+    fn sweep(&mut self, now: Now) {
+        if self.open == 0 || now.mono_ns < self.next_sweep_ns {
+            return;
+        }
+        self.next_sweep_ns = now.mono_ns + SWEEP_NS;
+        if self.asking > 0 && now.mono_ns.saturating_sub(self.heard_ns) > BEHIND_NS {
+            tracing::error!("the HTTP server behind has answered nobody for 10 s: it is made anew");
+            self.heard_ns = now.mono_ns;
+            self.options.shared.replace_server();
+        }
+        for slot in 0..self.links.len() {
+            let Some(link) = self.links[slot].as_mut() else { continue };
+            if now.mono_ns < link.deadline_ns {
+                continue;
+            }
+            match link.state {
+                State::Reading => {
+                    self.options.counters.timed_out.add(1);
+                    link.refuse(&request::TIMEOUT);
+                    link.deadline_ns = now.mono_ns + PATIENCE_NS;
+                    self.queue(slot);
+                }
+                State::Waiting | State::Asking => {
+                    self.options.counters.unavailable.add(1);
+                    self.asking -= usize::from(link.state == State::Asking);
+                    link.refuse(&request::UNAVAILABLE);
+                    link.deadline_ns = now.mono_ns + PATIENCE_NS;
+                    self.queue(slot);
+                }
+                // A stream that says nothing, or that its reader takes, goes on.
+                State::Answering if link.is_stream && link.backlog() == 0 => {
+                    link.deadline_ns = now.mono_ns + PATIENCE_NS;
+                }
+                State::Answering => self.evict(slot),
+                State::Lingering => self.drop_link(slot),
+            }
+        }
+        if self.backlog >= ANSWER_ROOM {
+            let waits = |slot: &usize| self.links[*slot].as_ref().map_or(0, Link::backlog);
+            if let Some(slot) = (0..self.links.len()).max_by_key(waits) {
+                self.evict(slot);
+            }
+        }
+    }
+
+    /// The end has come: what is being answered may go out.
+    fn is_over(&mut self, now: Now) -> bool {
+        if self.options.shared.phase() != Phase::Stopped {
+            return false;
+        }
+        let end_ns = *self.end_ns.get_or_insert(now.mono_ns + END_NS);
+        for slot in 0..self.links.len() {
+            let talks = matches!(
+                self.links[slot].as_ref().map(|link| &link.state),
+                Some(State::Asking | State::Answering)
+            );
+            if !talks {
+                self.drop_link(slot);
+            }
+        }
+        self.open == 0 || now.mono_ns >= end_ns
+    }
+
+    fn wait_for_sockets(&mut self, timeout: Option<Duration>) {
+        if let Err(error) = self.poll.poll(&mut self.events, timeout)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            // Nothing sensible can go on without readiness.
+            panic!("polling HTTP sockets failed: {error}");
+        }
+        for event in &self.events {
+            let token = event.token();
+            if token == LISTENER {
+                self.accepting = true;
+            }
+            let Some(at) = token.0.checked_sub(FIRST) else { continue };
+            let Some(Some(link)) = self.links.get_mut(at / 2) else { continue };
+            if at % 2 == 0 {
+                link.client_readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+                link.client_writable |= event.is_writable();
+            } else {
+                link.behind_readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+                link.behind_writable |= event.is_writable();
+            }
+            if !link.queued {
+                link.queued = true;
+                self.busy.push_back(at / 2);
+            }
+        }
+    }
+}
+
+/// Carries on with an answer; says what becomes of the client.
+fn relay(link: &mut Link, piece: &mut [u8], room: usize, now: Now) -> Then {
+    let waited = link.backlog();
+    let Ok(came) = link.relay(piece, room) else { return Then::Drop };
+    if link.is_deserted() {
+        link.refuse(&request::UNAVAILABLE);
+    }
+    let taken = waited + came > link.backlog();
+    if link.is_stream && (taken || link.backlog() == 0) {
+        link.deadline_ns = now.mono_ns + PATIENCE_NS;
+    }
+    if link.is_answered() {
+        link.linger(now.mono_ns + LINGER_NS);
+        return Then::Stay;
+    }
+    // Whoever reads a stream says nothing more: an end is the end.
+    if link.is_stream && link.discard(piece) { Then::Drop } else { Then::Stay }
+}
+
+impl Stage for Gate {
+    fn poll(&mut self, now: Now) -> Progress {
+        let mut worked = self.accept(now);
+        worked |= self.serve(now);
+        worked |= self.ask(now);
+        self.sweep(now);
+        if self.is_over(now) {
+            return Progress::Done;
+        }
+        if worked {
+            self.wait_for_sockets(Some(Duration::ZERO));
+            return Progress::Worked;
+        }
+        let paused = (self.accepting && self.end_ns.is_none()).then_some(self.accept_after_ns);
+        let sweep = (self.open > 0).then_some(self.next_sweep_ns);
+        let deadline_ns = [paused, sweep, self.end_ns].into_iter().flatten().min();
+        Progress::Idle { deadline_ns, awaits: INPUT }
+    }
+
+    fn gives_way(&self) -> bool {
+        true
+    }
+
+    fn wait(&mut self, _bell: &Bell, timeout: Option<Duration>) {
+        self.wait_for_sockets(timeout);
+    }
+}

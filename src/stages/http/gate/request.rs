@@ -1,0 +1,280 @@
+//! One HTTP request as bytes: whole, not there yet, or not to be answered; pure.
+//!
+//! tiny_http takes what no server should (two lengths, bare line feeds, NUL, thousands of headers), so
+//! what reaches it is written anew from what was understood here, strictly by RFC 9112: one request a
+//! connection, a body only by its length.
+
+/// The longest request line and headers, bytes.
+pub const MAX_HEAD: usize = 16 * 1024;
+/// The longest body, bytes.
+pub const MAX_BODY: usize = 64 * 1024;
+/// The most headers.
+const MAX_HEADERS: usize = 100;
+
+/// What is to be done with the bytes so far.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Judged {
+    /// Read on. With `proceed` the client waits for `100 Continue` before it sends the body.
+    NeedMore {
+        /// Whether to tell it so.
+        proceed: bool,
+    },
+    /// It is whole.
+    Whole {
+        /// As it is to be handed on.
+        request: Vec<u8>,
+        /// Whether it asks for the event stream.
+        is_stream: bool,
+    },
+    /// It is refused.
+    Refuse(&'static Refusal),
+}
+
+/// A refusal; texts go into JSON as they are.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    status: &'static str,
+    code: &'static str,
+    why: &'static str,
+}
+
+const fn refusal(status: &'static str, code: &'static str, why: &'static str) -> Refusal {
+    Refusal { status, code, why }
+}
+
+static NOT_HTTP: Refusal = refusal("400 Bad Request", "bad_request", "not an HTTP/1.1 request");
+static BAD_HEADER: Refusal = refusal("400 Bad Request", "bad_header", "a header is malformed");
+static BAD_HOST: Refusal = refusal("400 Bad Request", "bad_host", "exactly one Host header is expected");
+static BAD_LENGTH: Refusal =
+    refusal("400 Bad Request", "bad_length", "Content-Length must be one whole number");
+static CHUNKED: Refusal =
+    refusal("411 Length Required", "length_required", "a body needs Content-Length, not Transfer-Encoding");
+static TOO_LONG: Refusal = refusal("413 Content Too Large", "too_long", "the body may have 65536 bytes");
+static HEAD_TOO_LONG: Refusal =
+    refusal("431 Request Header Fields Too Large", "head_too_long", "more than 16 KiB or 100 headers");
+static VERSION: Refusal =
+    refusal("505 HTTP Version Not Supported", "http_version", "HTTP/1.0 and HTTP/1.1 are spoken here");
+/// The client was too slow.
+pub static TIMEOUT: Refusal =
+    refusal("408 Request Timeout", "request_timeout", "the request did not come in time");
+/// `http.connections` are open.
+pub static TOO_MANY: Refusal =
+    refusal("503 Service Unavailable", "http_connections", "http.connections are open already");
+/// The server behind does not answer.
+pub static UNAVAILABLE: Refusal =
+    refusal("503 Service Unavailable", "unavailable", "the server is busy or ending; try again");
+
+impl Refusal {
+    /// The whole answer.
+    pub fn response(&self) -> Vec<u8> {
+        let Self { status, code, why } = self;
+        let body = format!(r#"{{"error":{{"code":"{code}","message":"{why}"}}}}"#);
+        format!(
+            "HTTP/1.1 {status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: {}\r\n\
+             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+        .into_bytes()
+    }
+}
+
+/// Headers that concern this connection only, or that are written anew.
+const OWN: [&str; 8] =
+    ["connection", "keep-alive", "proxy-connection", "expect", "te", "upgrade", "trailer", "content-length"];
+
+/// Judges what a client has sent so far.
+pub fn judge(bytes: &[u8]) -> Judged {
+    // Empty lines before the request line are let pass (RFC 9112, 2.2).
+    let start = bytes.chunks(2).take_while(|two| *two == b"\r\n").count() * 2;
+    let bytes = &bytes[start..];
+    let Some(end) = bytes.windows(4).take(MAX_HEAD).position(|four| four == b"\r\n\r\n") else {
+        if start + bytes.len() >= MAX_HEAD {
+            return Judged::Refuse(&HEAD_TOO_LONG);
+        }
+        return if may_be_http(bytes) {
+            Judged::NeedMore { proceed: false }
+        } else {
+            Judged::Refuse(&NOT_HTTP)
+        };
+    };
+    match Head::parse(&bytes[..end]) {
+        Err(refusal) => Judged::Refuse(refusal),
+        Ok(head) => {
+            let body = &bytes[end + 4..];
+            match body.get(..head.length) {
+                Some(body) => Judged::Whole { request: head.rewritten(body), is_stream: head.is_stream() },
+                None => Judged::NeedMore { proceed: head.expects && body.is_empty() },
+            }
+        }
+    }
+}
+
+/// Whether what there is so far can become a request line: says no to other protocols at once.
+fn may_be_http(bytes: &[u8]) -> bool {
+    let method = bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    method <= 16 && (method == bytes.len() || (method > 0 && bytes[method] == b' '))
+}
+
+struct Head<'a> {
+    method: &'a str,
+    target: &'a str,
+    version: &'a str,
+    headers: Vec<(&'a str, &'a str)>,
+    length: usize,
+    expects: bool,
+}
+
+impl<'a> Head<'a> {
+    fn parse(head: &'a [u8]) -> Result<Self, &'static Refusal> {
+        // Headers are ASCII for tiny_http; nothing here needs more.
+        let head = std::str::from_utf8(head).ok().filter(|head| head.is_ascii()).ok_or(&BAD_HEADER)?;
+        let mut lines = head.split("\r\n");
+        let mut words = lines.next().unwrap_or("").split(' ');
+        let (Some(method), Some(target), Some(version), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err(&NOT_HTTP);
+        };
+        let is_method = (1..=16).contains(&method.len()) && method.bytes().all(|b| b.is_ascii_uppercase());
+        if !is_method || !target.starts_with('/') || !target.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(&NOT_HTTP);
+        }
+        if !matches!(version, "HTTP/1.0" | "HTTP/1.1") {
+            return Err(if version.starts_with("HTTP/") { &VERSION } else { &NOT_HTTP });
+        }
+        let mut headers = Vec::new();
+        for line in lines {
+            let (name, value) = line.split_once(':').ok_or(&BAD_HEADER)?;
+            let value = value.trim_matches([' ', '\t']);
+            if name.is_empty() || !name.bytes().all(is_token) || !value.bytes().all(is_text) {
+                return Err(&BAD_HEADER);
+            }
+            if headers.len() == MAX_HEADERS {
+                return Err(&HEAD_TOO_LONG);
+            }
+            headers.push((name, value));
+        }
+        let all = |name: &str| -> Vec<&str> {
+            headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| *value).collect()
+        };
+        let hosts = all("host").len();
+        if hosts > 1 || (hosts == 0 && version == "HTTP/1.1") {
+            return Err(&BAD_HOST);
+        }
+        if !all("transfer-encoding").is_empty() {
+            return Err(&CHUNKED);
+        }
+        let length = match all("content-length")[..] {
+            [] => 0,
+            [length] if (1..=19).contains(&length.len()) && length.bytes().all(|b| b.is_ascii_digit()) => {
+                length.parse().map_err(|_| &BAD_LENGTH)?
+            }
+            _ => return Err(&BAD_LENGTH),
+        };
+        if length > MAX_BODY {
+            return Err(&TOO_LONG);
+        }
+        let expects = all("expect").iter().any(|what| what.eq_ignore_ascii_case("100-continue"));
+        Ok(Self { method, target, version, headers, length, expects })
+    }
+
+    fn is_stream(&self) -> bool {
+        self.method == "GET" && self.target.split('?').next() == Some("/stream/metrics")
+    }
+
+    fn rewritten(&self, body: &[u8]) -> Vec<u8> {
+        let mut request = format!("{} {} {}\r\n", self.method, self.target, self.version);
+        for (name, value) in &self.headers {
+            if !OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+                request.push_str(&format!("{name}: {value}\r\n"));
+            }
+        }
+        if !body.is_empty() {
+            request.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
+        request.push_str("Connection: close\r\n\r\n");
+        let mut request = request.into_bytes();
+        request.extend_from_slice(body);
+        request
+    }
+}
+
+/// RFC 9110, 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// What may stand in a value.
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (b' '..=b'~').contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(bytes: &str) -> Option<&'static str> {
+        match judge(bytes.as_bytes()) {
+            Judged::Refuse(refusal) => Some(refusal.code),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_request_is_written_anew() {
+        let bytes = "POST /api/rules?a=b HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nconnection: keep-alive, X\r\n\
+                     Expect: 100-continue\r\nContent-Type:\t application/json \r\n\r\n{}GET / HTTP/1.1\r\n";
+        let Judged::Whole { request, is_stream } = judge(bytes.as_bytes()) else { panic!() };
+        assert_eq!(
+            String::from_utf8(request).unwrap(),
+            "POST /api/rules?a=b HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\
+             Connection: close\r\n\r\n{}"
+        );
+        assert!(!is_stream);
+        let stream = judge(b"\r\n\r\nGET /stream/metrics?events=stats HTTP/1.0\r\n\r\n");
+        assert!(matches!(stream, Judged::Whole { is_stream: true, .. }), "{stream:?}");
+    }
+
+    #[test]
+    fn every_beginning_needs_more_and_never_is_something_else() {
+        let whole = "POST /api/rules HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n12345";
+        for end in 0..whole.len() {
+            let judged = judge(&whole.as_bytes()[..end]);
+            assert_eq!(judged, Judged::NeedMore { proceed: false }, "{end}");
+        }
+        assert!(matches!(judge(whole.as_bytes()), Judged::Whole { .. }));
+        let waits = "PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n";
+        assert_eq!(judge(waits.as_bytes()), Judged::NeedMore { proceed: true });
+    }
+
+    #[test]
+    fn what_others_take_is_refused() {
+        let get = |more: &str| format!("GET / HTTP/1.1\r\nHost: h\r\n{more}\r\n\r\n");
+        for (bytes, code) in [
+            (get("Content-Length: 1\r\nContent-Length: 1"), "bad_length"),
+            (get("Content-Length: +1"), "bad_length"),
+            (get("Content-Length: 99999999999999999999999"), "bad_length"),
+            (get("Content-Length: 65537"), "too_long"),
+            (get("Transfer-Encoding: chunked"), "length_required"),
+            (get("Host: again"), "bad_host"),
+            (get("Bad Name: 1"), "bad_header"),
+            (get(" folded: 1"), "bad_header"),
+            (get("A: a\nB: b"), "bad_header"),
+            (get("A: a\0b"), "bad_header"),
+            (get("A: \u{e9}"), "bad_header"),
+            (get("no colon"), "bad_header"),
+            ("GET / HTTP/1.1\r\n\r\n".to_owned(), "bad_host"),
+            ("GET / HTTP/2.0\r\n\r\n".to_owned(), "http_version"),
+            ("GET  / HTTP/1.1\r\n\r\n".to_owned(), "bad_request"),
+            ("get / HTTP/1.1\r\n\r\n".to_owned(), "bad_request"),
+            ("GET http://a/ HTTP/1.1\r\n\r\n".to_owned(), "bad_request"),
+            ("GET /a\tb HTTP/1.1\r\n\r\n".to_owned(), "bad_request"),
+            ("\u{16}\u{3}\u{1}".to_owned(), "bad_request"),
+            ("GETGETGETGETGETGETGET".to_owned(), "bad_request"),
+            (format!("GET / HTTP/1.1\r\nA: {}", "x".repeat(MAX_HEAD)), "head_too_long"),
+            (format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "A: b\r\n".repeat(101)), "head_too_long"),
+        ] {
+            assert_eq!(refused(&bytes), Some(code), "{bytes:?}");
+        }
+    }
+}
