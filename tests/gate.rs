@@ -1,0 +1,176 @@
+//! The HTTP port against clients that are slow, greedy, wrong or many: whoever asks decently is
+//! answered beside them.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use common::{Daemon, PATIENCE, wait_for};
+
+/// Quick limits, for the tests.
+const QUICK: &str = "[http]\nconnections = 40\nrequest_timeout = \"300ms\"\n";
+
+fn open(daemon: &Daemon, bytes: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(daemon.http).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(bytes).unwrap();
+    stream
+}
+
+/// All that the daemon says until it closes.
+fn answer(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+fn metric(daemon: &Daemon, name: &str) -> u64 {
+    let (_, text) = daemon.get("/metrics");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name} in {text}")).parse().unwrap()
+}
+
+#[test]
+fn a_request_that_does_not_come_in_time_is_told_so_and_holds_up_nobody() {
+    let daemon = Daemon::start(1, 1, QUICK);
+    let mut slow: Vec<_> = (0..30).map(|n| open(&daemon, &b"GET /api/stats HTTP/1.1\r\nHo"[..n % 25])).collect();
+    assert_eq!(daemon.get("/api/stats").0, 200, "beside thirty clients that dawdle");
+    for stream in &mut slow {
+        let said = answer(stream);
+        assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
+    }
+    assert_eq!(metric(&daemon, "flumen_http_timeouts_total"), 30);
+    wait_for("all to be forgotten", || (metric(&daemon, "flumen_http_connections") == 1).then_some(()));
+}
+
+#[test]
+fn one_connection_too_many_is_refused_and_counted() {
+    let daemon = Daemon::start(1, 1, "[http]\nconnections = 40\nrequest_timeout = \"1m\"\n");
+    let idle: Vec<_> = (0..40).map(|_| open(&daemon, b"")).collect();
+    let mut over = open(&daemon, b"GET /api/stats HTTP/1.0\r\n\r\n");
+    let said = answer(&mut over);
+    assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("http.connections"), "{said}");
+    drop(idle);
+    wait_for("room again", || (daemon.get("/health").0 == 200).then_some(()));
+    assert!(metric(&daemon, "flumen_http_connections_refused_total") >= 1);
+}
+
+/// A window of many groups, so that answers are long.
+fn with_long_answers() -> Daemon {
+    let config = "[http]\nconnections = 200\n[publish]\nhistory = 10000\n[[window]]\nname = \"w\"\nkind = \"tumbling\"\nsize = \"1s\"\ngroup_by = [\"source\"]\n";
+    let daemon = Daemon::start(1, 1, config);
+    let mut socket = daemon.connect("/ws/ingest?ack=1");
+    let now = common::now_s();
+    for part in 0..10 {
+        let events: Vec<_> =
+            (0..1_000).map(|n| common::event(&format!("source-{part}-{n}"), now - 30.0, 1.0)).collect();
+        socket.send(tungstenite::Message::text(format!("[{}]", events.join(",")))).unwrap();
+    }
+    // The next window closes the first.
+    socket.send(tungstenite::Message::text(common::event("later", now, 1.0))).unwrap();
+    common::read_ack(&mut socket, 11);
+    wait_for("ten thousand results", || {
+        let (_, body) = daemon.get("/api/aggregates/w?limit=10000");
+        (body.len() > 2_000_000).then_some(())
+    });
+    daemon
+}
+
+#[test]
+fn who_asks_for_much_and_reads_nothing_delays_nobody() {
+    let daemon = with_long_answers();
+    let ask = b"GET /api/aggregates/w?limit=10000 HTTP/1.1\r\nHost: h\r\n\r\n";
+    let mut greedy: Vec<_> = (0..100).map(|_| open(&daemon, ask)).collect();
+    // A hundred answers of megabytes do not fit: those with most to read are put out.
+    wait_for("room to be made", || (metric(&daemon, "flumen_http_evictions_total") > 50).then_some(()));
+    for _ in 0..20 {
+        assert_eq!(daemon.get("/api/windows").0, 200);
+    }
+    // Whoever was kept gets all of it.
+    let whole = greedy.iter_mut().filter(|stream| {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).is_ok() && bytes.ends_with(b"]") && bytes.len() > 2_000_000
+    });
+    assert!(whole.count() > 3);
+}
+
+#[test]
+fn a_burst_of_connections_that_stay_open_is_answered() {
+    let daemon = Daemon::start(1, 1, "[http]\nconnections = 500\n");
+    let mut streams: Vec<_> =
+        (0..300).map(|_| open(&daemon, b"GET /health HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n")).collect();
+    for stream in &mut streams {
+        let said = answer(stream);
+        assert!(said.starts_with("HTTP/1.1 200 ") && said.contains("Connection: close"), "{said}");
+    }
+}
+
+#[test]
+fn one_byte_at_a_time_is_as_good_as_a_whole_request() {
+    let daemon = Daemon::start(1, 1, "");
+    let mut stream = open(&daemon, b"");
+    stream.set_nodelay(true).unwrap();
+    let body = r#"{"filters":[]}"#;
+    let request = format!(
+        "POST /api/rules HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        daemon.http,
+        body.len()
+    );
+    for byte in request.as_bytes() {
+        stream.write_all(&[*byte]).unwrap();
+    }
+    let said = answer(&mut stream);
+    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+}
+
+#[test]
+fn a_smuggled_request_is_refused() {
+    let daemon = Daemon::start(1, 1, "");
+    for request in [
+        "GET /api/stats HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET /api/stats HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nContent-Length: 44\r\n\r\n",
+        "GET /api/stats HTTP/1.1\nHost: h\n\nGET / HTTP/1.1\r\n\r\n",
+    ] {
+        let said = answer(&mut open(&daemon, request.as_bytes()));
+        assert!(said.starts_with("HTTP/1.1 4"), "{request:?}: {said}");
+        assert_eq!(said.matches("HTTP/1.1 ").count(), 1, "{said}");
+    }
+    // What is pipelined behind a good request is not answered: one request a connection.
+    let two = "GET /health HTTP/1.1\r\nHost: h\r\n\r\n".repeat(2);
+    let said = answer(&mut open(&daemon, two.as_bytes()));
+    assert_eq!(said.matches("HTTP/1.1 200").count(), 1, "{said}");
+}
+
+#[test]
+fn descriptors_that_run_out_and_come_back_leave_the_port_alive() {
+    let daemon = Daemon::start(1, 1, "");
+    assert_eq!(daemon.get("/health").0, 200);
+    let limit = |soft: u64| {
+        let pid = daemon.pid().to_string();
+        let status = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={soft}:")]).status();
+        assert!(status.unwrap().success(), "prlimit of util-linux");
+    };
+    let used = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count() as u64;
+    // Room for two more descriptors or none: the gate gets a client, and the server behind nothing.
+    for spare in [0, 1, 2, 3, 4] {
+        limit(used + spare);
+        let streams: Vec<_> = (0..8)
+            .map(|_| open(&daemon, b"GET /health HTTP/1.0\r\n\r\n"))
+            .inspect(|stream| stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap())
+            .collect();
+        for mut stream in streams {
+            // Whatever comes, or nothing; it ends.
+            stream.read(&mut [0; 64]).ok();
+        }
+        limit(1_024);
+        wait_for("an answer again", || {
+            let mut stream = open(&daemon, b"GET /health HTTP/1.0\r\n\r\n");
+            stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+            let mut text = String::new();
+            (stream.read_to_string(&mut text).is_ok() && text.contains(" 200 ")).then_some(())
+        });
+    }
+}
