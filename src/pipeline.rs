@@ -49,9 +49,6 @@ use crate::telemetry::counters::{
 use crate::windowing::merge::Merger;
 use translate::{bind, engine, nanos, parse_options};
 
-/// Busiest sources that survive a sweep of names however few names are allowed.
-const TOP_SOURCES: usize = 20;
-
 /// The ingest side of one lane.
 pub struct LaneEnds {
     /// Bytes in.
@@ -116,10 +113,7 @@ impl Core {
         let pin = |field: &str| dictionary.fields.pin(field);
         let layout = window_plan.layout(&config.windows, Some(started.wall_us), pin);
         let families = layout.families.len();
-        // Alerts look fields up by name: somebody else's names must not push theirs out.
-        for alert in &config.alerts {
-            dictionary.fields.pin(&alert.field);
-        }
+        pin_alerts(&dictionary, config);
         let progress: Vec<_> = (0..lanes).map(|_| Arc::new(LaneProgress::new(shards))).collect();
         let parse_counters: Vec<_> = (0..lanes).map(|_| Arc::new(ParseCounters::new(families))).collect();
         let types = config.limits.event_types;
@@ -162,9 +156,6 @@ impl Core {
                 progress: Arc::clone(&progress[lane]),
             });
         }
-        // Window threads and publish remember busy sources through a sweep of names: together
-        // at most half of what may be known.
-        let most_top = (config.limits.keys / (4 * shards)).max(TOP_SOURCES);
         let mut windows = Vec::new();
         let mut publish_shards = Vec::new();
         for (shard, lanes_of_shard) in mesh.into_iter().enumerate() {
@@ -176,7 +167,7 @@ impl Core {
             gauges.publish.push(reports_rx.gauge());
             let options = window::Options {
                 shard,
-                alone: shards == 1,
+                shards,
                 engine: engine(config, &layout),
                 revises: layout.windows.iter().any(|window| window.lateness_us > 0),
                 group_tables: tables,
@@ -186,7 +177,7 @@ impl Core {
                     .iter()
                     .map(|window| plan::windows::micros(window.kind.step()))
                     .collect(),
-                most_top,
+                settings: Arc::clone(&settings),
                 reports,
                 late,
                 histograms: histograms_rx,
@@ -215,7 +206,6 @@ impl Core {
             groups: Groups::new(&config.windows, &window_plan),
             merger: Merger::new(layout, shards),
             parsers: bells.parse.clone(),
-            most_top,
             settings: Arc::clone(&settings),
             dictionary: Arc::clone(&dictionary),
             board: Arc::clone(&board),
@@ -238,6 +228,13 @@ impl Core {
     }
 }
 
+/// Alerts look fields up by name: somebody else's names must not push theirs out.
+fn pin_alerts(dictionary: &Dictionary, config: &Config) {
+    for alert in &config.alerts {
+        dictionary.fields.pin(&alert.field);
+    }
+}
+
 /// A running daemon.
 pub struct Running {
     /// Where events go.
@@ -245,7 +242,8 @@ pub struct Running {
     /// Where results are.
     pub http: SocketAddr,
     /// Rules, limits, alerts.
-    pub settings: Arc<Cell<Settings>>,
+    settings: Arc<Cell<Settings>>,
+    dictionary: Arc<Dictionary>,
     shared: Arc<Shared>,
     drain: Arc<AtomicBool>,
     ingest_bells: Vec<Arc<Bell>>,
@@ -304,7 +302,7 @@ pub fn start(config: &Config, plan: &Plan, spawner: &Spawner, clock: Clock) -> i
     let parts = http::Parts {
         telemetry: Arc::clone(&core.telemetry),
         board: core.board,
-        dictionary: core.dictionary,
+        dictionary: Arc::clone(&core.dictionary),
         settings: Arc::clone(&core.settings),
         windows: config.windows.clone(),
         family_of: core.family_of,
@@ -342,6 +340,7 @@ pub fn start(config: &Config, plan: &Plan, spawner: &Spawner, clock: Clock) -> i
         ingest: ingest_addr,
         http: http_addr,
         settings: core.settings,
+        dictionary: core.dictionary,
         shared,
         drain,
         ingest_bells,
@@ -351,6 +350,13 @@ pub fn start(config: &Config, plan: &Plan, spawner: &Spawner, clock: Clock) -> i
 }
 
 impl Running {
+    /// Puts in force what of `config` can change while running, all of it at once: each stage
+    /// sees it at its next turn.
+    pub fn put_in_force(&self, config: &Config) {
+        pin_alerts(&self.dictionary, config);
+        self.settings.update(|old| Settings { rules: old.rules.clone(), ..Settings::new(config) });
+    }
+
     /// Begins the drain: the end of input travels from here.
     pub fn begin_drain(&self) {
         self.shared.set_phase(Phase::Draining);

@@ -3,6 +3,8 @@
 //! Main sleeps in a blocking read of a socket pair. Signal handlers (signal-hook) and ending
 //! threads write a byte to its other end; nothing polls.
 
+pub mod reload;
+
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use crate::pipeline::{self, Running};
 use crate::plan::Plan;
 use crate::runtime::clock::Clock;
 use crate::runtime::thread::{Ended, Spawner};
+use reload::{InForce, Outcome};
 
 /// Exit code of a daemon whose thread died (EX_SOFTWARE of sysexits.h).
 pub const EXIT_THREAD_DIED: u8 = 70;
@@ -119,11 +122,16 @@ pub fn run(
 ) -> std::io::Result<u8> {
     let running = pipeline::start(config, plan, &supervisor.spawner, Clock::start())?;
     ready(&running)?;
+    let mut in_force = InForce::new(config);
     loop {
         match supervisor.wait(None)? {
             Wake::Stop => break,
             Wake::Reload => match reload() {
-                Ok(new) => apply_reload(&running, config, &new),
+                Ok(new) => {
+                    let outcome = in_force.take_over(&new);
+                    running.put_in_force(in_force.config());
+                    tell_reload(&outcome);
+                }
                 Err(why) => eprintln!("flumen: reload refused, the old configuration stays:\n{why}"),
             },
             Wake::Ended(ended) => return Ok(died(&ended)),
@@ -134,17 +142,15 @@ pub fn run(
     drain(supervisor, running, config.shutdown.timeout)
 }
 
-/// Takes over what can change while running and says what cannot.
-fn apply_reload(running: &Running, started_with: &Config, new: &Config) {
-    let types = started_with.limits.event_types;
-    running.settings.update(|old| old.reloaded(new, types));
-    let mut comparable = new.clone();
-    comparable.alerts.clone_from(&started_with.alerts);
-    comparable.limits.clone_from(&started_with.limits);
-    comparable.time.max_future = started_with.time.max_future;
-    eprintln!("flumen: reloaded alerts and limits");
-    if comparable != *started_with || new.limits.event_types > types {
-        eprintln!("flumen: other changes in the configuration take effect at the next start");
+/// Says what came of a reload.
+fn tell_reload(outcome: &Outcome) {
+    let (taken, left) = (outcome.taken_over.len(), outcome.needs_restart.len());
+    eprintln!("flumen: reloaded: {taken} changes taken over, {left} left for the next start");
+    for change in &outcome.taken_over {
+        eprintln!("flumen: reloaded: {change}");
+    }
+    for change in &outcome.needs_restart {
+        eprintln!("flumen: takes effect at the next start: {change}");
     }
 }
 

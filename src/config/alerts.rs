@@ -7,6 +7,7 @@ use toml::de::DeValue;
 use super::file::Place;
 use super::tables::{Entry, entries};
 use super::{Alert, Config, Errors, Statistic, Window, WindowKind};
+use crate::event::field_name;
 
 const ALERT_KEYS: &[&str] =
     &["name", "window", "field", "statistic", "above", "below", "for", "level", "message"];
@@ -23,6 +24,31 @@ const STATISTICS: &[(&str, Statistic)] = &[
     ("p95", Statistic::P95),
     ("p99", Statistic::P99),
 ];
+
+impl Statistic {
+    /// The contract's name of it.
+    pub fn word(self) -> &'static str {
+        STATISTICS.iter().find(|&&(_, statistic)| statistic == self).map_or("", |&(word, _)| word)
+    }
+}
+
+impl Alert {
+    /// Whether it can be judged by the results of this window; otherwise the member that is in
+    /// the way, and what it would have to be.
+    pub fn fits(&self, window: &Window) -> Result<(), (&'static str, String)> {
+        if !self.hold.is_zero() && matches!(window.kind, WindowKind::Session { .. }) {
+            let expected = "no `for`: between two sessions there is always a pause, so nothing lasts";
+            return Err(("for", expected.to_owned()));
+        }
+        match &window.fields {
+            Some(fields) if !fields.contains(&self.field) => {
+                let shown = if fields.is_empty() { "none".to_owned() } else { fields.join(", ") };
+                Err(("field", format!("a field that window {:?} shows; it shows {shown}", window.name)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 /// `[[alert]]`: replaces all default alerts. Default alerts on a window that is not configured
 /// any more go without a word.
@@ -79,11 +105,6 @@ fn alert(entry: &mut Entry<'_, '_>, windows: &[Window], alerts: &[Alert]) -> Opt
         Some(_) => entry.duration("for", MOST_HOLD, "a duration such as \"30s\", 1d at most")?,
         None => Duration::ZERO,
     };
-    if !hold.is_zero() && matches!(of.kind, WindowKind::Session { .. }) {
-        let value = entry.get("for")?;
-        entry.wrong("for", value, "no `for`: between two sessions there is always a pause, so nothing lasts");
-        return None;
-    }
     const LEVEL: &str = "one of info, warning, critical";
     let level = entry.text("level", LEVEL)?;
     if !["info", "warning", "critical"].contains(&level) {
@@ -92,15 +113,21 @@ fn alert(entry: &mut Entry<'_, '_>, windows: &[Window], alerts: &[Alert]) -> Opt
         return None;
     }
     let message = entry.text("message", "a text such as \"too high: {value:.1}\"")?;
-    Some(Alert {
+    let alert = Alert {
         name: name.to_owned(),
         window: window.to_owned(),
-        field: field.to_owned(),
+        field: field_name(field).to_owned(),
         statistic,
         above,
         below,
         hold,
         level: level.to_owned(),
         message: message.to_owned(),
-    })
+    };
+    if let Err((key, expected)) = alert.fits(of) {
+        let value = entry.get(key)?;
+        entry.wrong(key, value, &expected);
+        return None;
+    }
+    Some(alert)
 }

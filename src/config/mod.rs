@@ -5,6 +5,7 @@
 //! from there. Errors are collected, all of them, each with its place and what was expected.
 
 mod alerts;
+pub mod entries;
 pub mod file;
 pub mod options;
 mod tables;
@@ -219,6 +220,15 @@ pub enum WindowKind {
 }
 
 impl WindowKind {
+    /// The contract's name of it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Tumbling { .. } => "tumbling",
+            Self::Sliding { .. } => "sliding",
+            Self::Session { .. } => "session",
+        }
+    }
+
     /// How long after the end of a result the next one of its group ends at the earliest, if it
     /// comes without a pause.
     pub fn step(self) -> Duration {

@@ -9,8 +9,8 @@ use super::file::Place;
 use super::tables::{Entry, entries};
 use super::units::format_duration;
 use super::{Config, Errors, Window, WindowKind};
-use crate::event::Member;
 use crate::event::filter::Filter;
+use crate::event::{Member, field_name};
 
 /// The default windows and alerts, as they would stand in a file.
 pub(super) const DEFAULT_TOML: &str = r#"
@@ -180,7 +180,7 @@ fn window(entry: &mut Entry<'_, '_>) -> Option<Window> {
     const DISTINCT: &str = "a list such as [\"user_id\"]";
     let distinct = entry.list("distinct", MAX_DISTINCT, DISTINCT, member).ok()?;
     const FIELDS: &str = "a list of numeric fields such as [\"value\", \"a.b\"]";
-    let field = |text: &str| match text.strip_prefix("data.").unwrap_or(text) {
+    let field = |text: &str| match field_name(text) {
         "" => Err(String::from("the name of a numeric field")),
         name => Ok(name.to_owned()),
     };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Scratch;
+use super::{Scratch, field_name};
 
 /// The rules; none by default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -60,9 +60,7 @@ impl Rules {
             });
         }
         for (at, filter) in filters.iter_mut().enumerate() {
-            if let Some(field) = filter.field.strip_prefix("data.") {
-                filter.field = field.to_owned();
-            }
+            filter.field = field_name(&filter.field).to_owned();
             match (filter.min, filter.max) {
                 _ if filter.field.is_empty() => {
                     return Err(format!("filters[{at}].field is empty"));
