@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::config::{self, Config};
+use crate::config::{self, Errors, Flag, Loaded, Sources, effective};
 use crate::generate::{self, GenerateArgs};
 use crate::load::{self, LoadArgs};
 use crate::pipeline::Running;
@@ -40,7 +40,9 @@ enum Command {
     /// Measure latency, open loop, from the intended send time to the acknowledgement
     Load(LoadArgs),
     /// Check a configuration and print what would run; exit code 78 when it is bad
-    Check(ConfigArgs),
+    Check(CheckArgs),
+    /// Print the configuration in effect, and where each value came from
+    Config(ShowArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -62,6 +64,36 @@ struct ConfigArgs {
     /// Where results and the dashboard are, for example 127.0.0.1:8001; port 0 takes any
     #[arg(long, value_name = "ADDR")]
     http_listen: Option<String>,
+    /// Set any option, for example limits.keys=5000; may be given several times and wins over all else
+    #[arg(long, value_name = "KEY=VALUE", value_parser = Flag::set)]
+    set: Vec<Flag>,
+}
+
+#[derive(Args, Clone, Debug)]
+struct CheckArgs {
+    /// The configuration file, as with --config
+    #[arg(conflicts_with = "config")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print nothing when the configuration is good
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+struct ShowArgs {
+    /// The configuration file, as with --config
+    #[arg(conflicts_with = "config")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Only what the file, the environment or a flag has set
+    #[arg(long)]
+    changed: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -92,8 +124,22 @@ struct Failure {
 }
 
 impl Failure {
-    fn config(message: impl ToString) -> Self {
-        Self { code: EXIT_CONFIG, message: message.to_string() }
+    /// A line for each thing that is wrong, so that editors find file, line and column.
+    fn config(errors: Errors) -> Self {
+        let n = errors.0.len();
+        let things = if n == 1 { "thing is" } else { "things are" };
+        let message = format!(
+            "{n} {things} wrong with the configuration:\n{errors}\nflumen.toml(5) explains every option; \
+             `flumen config` shows those in effect"
+        );
+        Self { code: EXIT_CONFIG, message }
+    }
+}
+
+impl ConfigArgs {
+    /// With a file that was given by itself.
+    fn with_file(self, file: Option<PathBuf>) -> Self {
+        Self { config: file.or(self.config), ..self }
     }
 }
 
@@ -130,9 +176,21 @@ fn run(cli: Cli) -> Result<u8, Failure> {
             Ok(0)
         }
         Command::Check(args) => {
-            let config = load_config(&args)?;
-            println!("the configuration is good");
-            println!("{}", Plan::new(&config, &Machine::detect()));
+            let config = load_config(&args.config.with_file(args.file))?.config;
+            if !args.quiet {
+                println!("the configuration is good");
+                println!("{}", Plan::new(&config, &Machine::detect()));
+            }
+            Ok(0)
+        }
+        Command::Config(args) => {
+            let loaded = load_config(&args.config.with_file(args.file))?;
+            let text = if args.json {
+                format!("{:#}\n", effective::json(&loaded, args.changed))
+            } else {
+                effective::toml(&loaded, args.changed)
+            };
+            std::io::stdout().write_all(text.as_bytes())?;
             Ok(0)
         }
         Command::Completions { shell } => {
@@ -160,31 +218,29 @@ fn stop_on_signal() -> std::io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn load_config(args: &ConfigArgs) -> Result<Config, Failure> {
-    let env: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(key, value)| Some((key.into_string().ok()?, value)))
-        .filter(|(key, _)| key.starts_with("FLUMEN_"))
-        .map(|(key, value)| (key, value.to_string_lossy().into_owned()))
-        .collect();
+fn load_config(args: &ConfigArgs) -> Result<Loaded, Failure> {
     let from_env = std::env::var_os("FLUMEN_CONFIG").map(PathBuf::from);
     let file = args.config.clone().or(from_env);
     let mut flags = Vec::new();
     for (key, value) in [("ingest.listen", &args.ingest_listen), ("http.listen", &args.http_listen)] {
-        if let Some(value) = value {
-            flags.push((key, value.clone()));
-        }
+        flags.extend(value.iter().map(|value| Flag::own(key, value)));
     }
-    config::load(&config::Sources { file: file.as_deref(), env, flags }).map_err(Failure::config)
+    flags.extend(args.set.iter().cloned());
+    let sources = Sources { file: file.as_deref(), env: std::env::vars_os().collect(), flags };
+    config::load(&sources).map_err(Failure::config)
 }
 
 fn serve(args: &ServeArgs) -> Result<u8, Failure> {
-    let config = load_config(&args.config)?;
+    let config = load_config(&args.config)?.config;
     let plan = Plan::new(&config, &Machine::detect());
     for note in &plan.notes {
         eprintln!("flumen: note: {note}");
     }
     let mut supervisor = Supervisor::new()?;
-    let reload = || load_config(&args.config).map_err(|failure| failure.message);
+    let reload = || match load_config(&args.config) {
+        Ok(loaded) => Ok(loaded.config),
+        Err(failure) => Err(failure.message),
+    };
     let code = supervise::run(&mut supervisor, &config, &plan, reload, |running| {
         announce(running);
         match &args.addresses_file {
@@ -215,7 +271,7 @@ fn write_addresses(file: &Path, running: &Running) -> std::io::Result<()> {
 
 /// Daemon and generator in one process: the generator stops first, then the daemon drains.
 fn demo(args: &DemoArgs) -> Result<u8, Failure> {
-    let mut config = load_config(&args.config)?;
+    let mut config = load_config(&args.config)?.config;
     // The default ports if they are free, else any.
     for (listen, given) in [
         (&mut config.ingest.listen, &args.config.ingest_listen),

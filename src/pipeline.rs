@@ -351,10 +351,13 @@ pub fn start(config: &Config, plan: &Plan, spawner: &Spawner, clock: Clock) -> i
 
 impl Running {
     /// Puts in force what of `config` can change while running, all of it at once: each stage
-    /// sees it at its next turn.
-    pub fn put_in_force(&self, config: &Config) {
+    /// sees it at its next turn. With `keep_rules` the rules stay, whoever has set them.
+    pub fn put_in_force(&self, config: &Config, keep_rules: bool) {
         pin_alerts(&self.dictionary, config);
-        self.settings.update(|old| Settings { rules: old.rules.clone(), ..Settings::new(config) });
+        self.settings.update(|old| {
+            let new = Settings::new(config);
+            if keep_rules { Settings { rules: old.rules.clone(), ..new } } else { new }
+        });
     }
 
     /// Begins the drain: the end of input travels from here.

@@ -19,7 +19,7 @@ use crate::pipeline::{self, Running};
 use crate::plan::Plan;
 use crate::runtime::clock::Clock;
 use crate::runtime::thread::{Ended, Spawner};
-use reload::{InForce, Outcome};
+use reload::{InForce, Outcome, Rules};
 
 /// Exit code of a daemon whose thread died (EX_SOFTWARE of sysexits.h).
 pub const EXIT_THREAD_DIED: u8 = 70;
@@ -129,7 +129,7 @@ pub fn run(
             Wake::Reload => match reload() {
                 Ok(new) => {
                     let outcome = in_force.take_over(&new);
-                    running.put_in_force(in_force.config());
+                    running.put_in_force(in_force.config(), outcome.rules == Rules::Kept);
                     tell_reload(&outcome);
                 }
                 Err(why) => eprintln!("flumen: reload refused, the old configuration stays:\n{why}"),
@@ -146,6 +146,7 @@ pub fn run(
 fn tell_reload(outcome: &Outcome) {
     let (taken, left) = (outcome.taken_over.len(), outcome.needs_restart.len());
     eprintln!("flumen: reloaded: {taken} changes taken over, {left} left for the next start");
+    eprintln!("flumen: reloaded: {}", outcome.rules);
     for change in &outcome.taken_over {
         eprintln!("flumen: reloaded: {change}");
     }

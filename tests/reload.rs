@@ -170,3 +170,44 @@ fn a_bad_file_changes_nothing_and_what_needs_a_restart_says_so() {
     daemon.signal("TERM");
     assert_eq!(daemon.wait_end().0.code(), Some(0));
 }
+
+/// Rules of the file and rules set over HTTP: whose are in force after a reload.
+#[test]
+fn rules_of_the_file_and_rules_set_over_http() {
+    for (lanes, windows) in LAYOUTS {
+        let filter = |min: u32| format!("[[filter]]\nfield = \"value\"\nmin = {min}\n");
+        let daemon = Daemon::start(lanes, windows, &filter(10));
+        let mut client = Client::new(&daemon);
+        let mut filtered = 0;
+        let mut passes = |value: f64| {
+            client.send(event("s", now_s(), value));
+            let now = daemon.stats()["events"]["filtered"].as_u64().unwrap();
+            let passes = now == filtered;
+            filtered = now;
+            passes
+        };
+        let post = |min: u32| {
+            let body = format!(r#"{{"filters":[{{"field":"value","min":{min}}}]}}"#);
+            let headers = "Content-Type: application/json\r\n";
+            assert_eq!(daemon.request("POST", "/api/rules", headers, &body).0, 200);
+        };
+        assert!(passes(11.0) && !passes(9.0), "the rules of the file hold from the start");
+        daemon.reload(&filter(20), "[[filter]]: now { field = \"value\", min = 20.0 }");
+        assert!(!passes(19.0) && passes(21.0));
+        post(30);
+        assert!(!passes(29.0) && passes(31.0), "over HTTP, at once");
+        daemon.reload(&filter(20), "the rules are those of the configuration");
+        assert!(passes(29.0), "the file owns them");
+        post(30);
+        daemon.reload("", "the rules are those of the configuration");
+        assert!(passes(1.0), "also when it has none any more");
+        post(30);
+        daemon.reload("", "the configuration has no rules; those set over HTTP, if any, stay");
+        assert!(!passes(29.0));
+        daemon.reload("[rules]\nmax_age = \"1h\"\n", "rules.max_age: \"0s\" → \"1h\"");
+        assert!(passes(1.0));
+        assert_eq!(daemon.json("/api/rules"), serde_json::json!({"filters": [], "max_age_seconds": 3600.0}));
+        daemon.reload("[rules]\nmax_age = \"0h\"\n[[filter]]\nmin = 1\n", "filter.field is missing");
+        assert_eq!(daemon.json("/api/rules")["max_age_seconds"], 3600.0, "a bad file changes nothing");
+    }
+}

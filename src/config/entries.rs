@@ -1,9 +1,10 @@
-//! Windows and alerts as they would stand in a file: to be shown, and to be compared.
+//! Windows, alerts and filters as they would stand in a file: to be shown, and to be compared.
 
-use toml::Value;
+use serde_json::Value;
 
 use super::units::format_duration;
 use super::{Alert, Window, WindowKind};
+use crate::event::rules::Filter;
 use crate::event::{Member, written_field};
 
 /// The members of one table that are not at their default, in the order of a file.
@@ -55,14 +56,39 @@ impl Alert {
             ("field", text(&written_field(&self.field))),
             ("statistic", text(self.statistic.word())),
         ];
-        members.extend(self.above.map(|above| ("above", Value::Float(above))));
-        members.extend(self.below.map(|below| ("below", Value::Float(below))));
+        members.extend(self.above.map(|above| ("above", above.into())));
+        members.extend(self.below.map(|below| ("below", below.into())));
         if !self.hold.is_zero() {
             members.push(("for", text(&format_duration(self.hold))));
         }
         members.extend([("level", text(&self.level)), ("message", text(&self.message))]);
         members
     }
+}
+
+/// The members of a `[[filter]]`.
+pub fn filter(filter: &Filter) -> Members {
+    let mut members = Members::new();
+    members.extend(filter.kind.iter().map(|kind| ("type", text(kind))));
+    members.push(("field", text(&written_field(&filter.field))));
+    members.extend(filter.min.map(|min| ("min", min.into())));
+    members.extend(filter.max.map(|max| ("max", max.into())));
+    members
+}
+
+/// A value as TOML has it: strings, lists of them and finite numbers are written as in JSON, but for
+/// one character.
+pub fn to_toml(value: &Value) -> String {
+    match value {
+        Value::Array(list) => format!("[{}]", list.iter().map(to_toml).collect::<Vec<_>>().join(", ")),
+        value => value.to_string().replace('\u{7f}', "\\u007f"),
+    }
+}
+
+/// All members in one line, as TOML has them.
+pub fn inline(members: &Members) -> String {
+    let members: Vec<_> = members.iter().map(|(key, value)| format!("{key} = {}", to_toml(value))).collect();
+    format!("{{ {} }}", members.join(", "))
 }
 
 fn text(text: &str) -> Value {

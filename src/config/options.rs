@@ -38,12 +38,12 @@ pub enum Reload {
 }
 
 impl Reload {
-    /// For people who read about the option; empty for one that needs a restart, as most do.
-    pub fn note(self) -> &'static str {
+    /// For people who read about the option; `None` for one that needs a restart, as most do.
+    pub fn note(self) -> Option<&'static str> {
         match self {
-            Self::Takes => "Reloadable.",
-            Self::TakesLess => "Reloadable, up to its value at the start.",
-            Self::Restart => "",
+            Self::Takes => Some("reloadable"),
+            Self::TakesLess => Some("reloadable up to its value at the start"),
+            Self::Restart => None,
         }
     }
 }
@@ -142,7 +142,9 @@ impl Opt {
             }
             Kind::Span(min, max, _) => {
                 let [min, max] = [min, max].map(|ms| format_duration(Duration::from_millis(*ms)));
-                format!("a duration from {min} to {max} such as \"250ms\", \"5s\" or \"5m\"")
+                format!(
+                    "a duration of whole milliseconds from {min} to {max} such as \"250ms\", \"5s\" or \"5m\""
+                )
             }
             Kind::Word(words, _, _) => {
                 let quoted: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
@@ -184,7 +186,8 @@ impl Opt {
                 *place(config) = (*min..=*max).contains(&value).then_some(value)?;
             }
             (Kind::Span(min, max, place), Raw::Text(text)) => {
-                let value = parse_duration(text)?;
+                // What cannot be shown could not be read back.
+                let value = parse_duration(text).filter(|d| d.subsec_nanos() % 1_000_000 == 0)?;
                 let bounds = Duration::from_millis(*min)..=Duration::from_millis(*max);
                 *place(config) = bounds.contains(&value).then_some(value)?;
             }

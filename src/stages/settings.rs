@@ -35,11 +35,11 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What `config` says, with no rules.
+    /// What `config` says.
     pub fn new(config: &Config) -> Self {
         let limits = &config.limits;
         Self {
-            rules: Rules::default(),
+            rules: config.event_rules(),
             max_future: config.time.max_future,
             message_size: limits.message_size,
             events_per_message: limits.events_per_message,

@@ -6,9 +6,10 @@
 
 use std::fmt;
 
-use crate::config::entries::Members;
+use crate::config::entries::{self, Members, to_toml};
 use crate::config::options::{OPTIONS, Reload};
 use crate::config::{Alert, Config, Window};
+use crate::event::rules;
 
 /// What the daemon goes by.
 #[derive(Debug)]
@@ -30,6 +31,26 @@ pub struct Change {
     pub note: String,
 }
 
+/// Whose rules are in force after a reload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rules {
+    /// The configuration has none and had none when last read: those that were set over HTTP, if
+    /// any, stay.
+    #[default]
+    Kept,
+    /// Those of the configuration, which has some, or had some when last read.
+    Configured,
+}
+
+impl fmt::Display for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kept => "the configuration has no rules; those set over HTTP, if any, stay",
+            Self::Configured => "the rules are those of the configuration",
+        })
+    }
+}
+
 /// What came of a reload. Both lists are empty when nothing has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
@@ -37,6 +58,8 @@ pub struct Outcome {
     pub taken_over: Vec<Change>,
     /// What takes effect at the next start.
     pub needs_restart: Vec<Change>,
+    /// Whose rules are in force.
+    pub rules: Rules,
 }
 
 impl Change {
@@ -76,10 +99,26 @@ impl InForce {
     /// Takes over what can change while running, and says what has and what has not.
     pub fn take_over(&mut self, new: &Config) -> Outcome {
         let mut outcome = Outcome::default();
+        if has_rules(&self.config) || has_rules(new) {
+            outcome.rules = Rules::Configured;
+        }
         self.options(new, &mut outcome);
-        entries("[[window]]", &self.config.windows, &new.windows, &mut outcome.needs_restart);
+        compare("[[window]]", &self.config.windows, &new.windows, &mut outcome.needs_restart);
         self.alerts(new, &mut outcome);
+        self.filters(new, &mut outcome);
         outcome
+    }
+
+    fn filters(&mut self, new: &Config, outcome: &mut Outcome) {
+        let shown = |config: &Config| config.filters.iter().map(entries::filter).collect::<Vec<_>>();
+        let (before, after) = (shown(&self.config), shown(new));
+        for gone in before.iter().filter(|members| !after.contains(members)) {
+            outcome.taken_over.push(Change::new("[[filter]]", entries::inline(gone), ""));
+        }
+        for added in after.iter().filter(|members| !before.contains(members)) {
+            outcome.taken_over.push(Change::new("[[filter]]", "", entries::inline(added)));
+        }
+        self.config.filters.clone_from(&new.filters);
     }
 
     fn options(&mut self, new: &Config, outcome: &mut Outcome) {
@@ -125,9 +164,14 @@ impl InForce {
                 }
             }
         }
-        entries("[[alert]]", &self.config.alerts, &fitting, &mut outcome.taken_over);
+        compare("[[alert]]", &self.config.alerts, &fitting, &mut outcome.taken_over);
         self.config.alerts = fitting;
     }
+}
+
+/// Whether a configuration has rules for events.
+fn has_rules(config: &Config) -> bool {
+    config.event_rules() != rules::Rules::default()
 }
 
 /// One of several tables that are told apart by name.
@@ -162,7 +206,7 @@ fn title(what: &str, name: &str) -> String {
 
 /// What differs between two lists of tables: those that are new, those that are gone, members
 /// of those that stay, and the order.
-fn entries<T: Named + PartialEq>(what: &str, old: &[T], new: &[T], changes: &mut Vec<Change>) {
+fn compare<T: Named + PartialEq>(what: &str, old: &[T], new: &[T], changes: &mut Vec<Change>) {
     let find = |list: &[T], name: &str| list.iter().position(|entry| entry.name() == name);
     for entry in old.iter().filter(|entry| find(new, entry.name()).is_none()) {
         changes.push(Change::new(format!("{} is gone", title(what, entry.name())), "", ""));
@@ -176,7 +220,7 @@ fn entries<T: Named + PartialEq>(what: &str, old: &[T], new: &[T], changes: &mut
         let (before, after) = (old[before].members(), entry.members());
         let get = |members: &Members, key| {
             let found = members.iter().find(|(known, _)| *known == key);
-            found.map_or_else(String::new, |(_, value)| value.to_string())
+            found.map_or_else(String::new, |(_, value)| to_toml(value))
         };
         let gone = before.iter().filter(|(key, _)| !after.iter().any(|(known, _)| known == key));
         for &(key, _) in gone.chain(&after) {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::{
-    Alert, Config, Http, Idle, Ingest, Limits, Overload, Publish, Shutdown, Statistic, Threads, Time,
+    Alert, Config, Http, Idle, Ingest, Limits, Overload, Publish, Rules, Shutdown, Statistic, Threads, Time,
     TimestampUnit, Window, WindowKind,
 };
 use crate::event::Member;
@@ -52,6 +52,7 @@ pub(in crate::config) fn defaults() -> Config {
             field_names: 4_096,
             keys: 1_000_000,
         },
+        rules: Rules { max_age: Duration::ZERO },
         shutdown: Shutdown { timeout: seconds(10) },
         windows: vec![
             Window::new("realtime", WindowKind::Tumbling { size: seconds(10) }),
@@ -72,5 +73,6 @@ pub(in crate::config) fn defaults() -> Config {
             ),
             alert("high-variance", Statistic::Std, 10.0, "info", "High variance detected: σ={value:.1}"),
         ],
+        filters: Vec::new(),
     }
 }

@@ -142,6 +142,12 @@ pub static OPTIONS: &[Opt] = &[
         Kind::Whole(1, 100_000_000, place!(limits.keys)),
         "Distinct sources at a time, and groups at a time of each grouping; what is over is rejected or counted.",
     ).reloadable(),
+    opt(
+        "rules.max_age",
+        Kind::Span(0, 3_650 * DAY_MS, place!(rules.max_age)),
+        "Events older than this, by their event time, are filtered; 0s: none are.",
+    )
+    .reloadable(),
     opt("shutdown.timeout", Kind::Span(100, 600_000, place!(shutdown.timeout)), "How long a drain may take."),
 ];
 

@@ -354,6 +354,7 @@ fn a_new_limit_is_for_the_next_message() {
         feed(&mut decoder, first).unwrap();
         decoder.set_max_message(10);
         feed(&mut decoder, rest).unwrap();
+        assert_eq!(decoder.max_message, 10, "of the next message");
         feed(&mut decoder, &small).unwrap();
         decoder.set_max_message(100);
         feed(&mut decoder, &big).unwrap();

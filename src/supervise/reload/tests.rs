@@ -11,7 +11,7 @@ fn config(toml: &str) -> Config {
     let sources = crate::config::Sources { file: Some(&file), ..Default::default() };
     let loaded = crate::config::load(&sources);
     std::fs::remove_file(&file).unwrap();
-    loaded.unwrap_or_else(|errors| panic!("{errors}"))
+    loaded.unwrap_or_else(|errors| panic!("{errors}")).config
 }
 
 fn tempfile(text: &str) -> std::path::PathBuf {
@@ -128,4 +128,30 @@ fn alerts_are_taken_over_and_windows_wait() {
         "{last}"
     );
     assert_eq!(in_force.config().alerts, []);
+}
+
+const FILTER: &str = "[[filter]]\nfield = \"v\"\nmin = 10\n";
+
+#[test]
+fn a_file_that_has_rules_or_had_some_owns_them() {
+    let mut in_force = InForce::new(&Config::default());
+    let mut take = |toml: &str| {
+        let outcome = in_force.take_over(&config(toml));
+        assert_eq!(outcome.needs_restart, []);
+        (outcome.rules, said(&outcome.taken_over))
+    };
+    let none: [String; 0] = [];
+    assert_eq!(take(""), (Rules::Kept, none.to_vec()));
+    let filter = "{ field = \"v\", min = 10.0 }";
+    assert_eq!(take(FILTER), (Rules::Configured, vec![format!("[[filter]]: now {filter}")]));
+    assert_eq!(take(FILTER), (Rules::Configured, none.to_vec()));
+    assert_eq!(take(""), (Rules::Configured, vec![format!("[[filter]]: no longer {filter}")]));
+    assert_eq!(take(""), (Rules::Kept, none.to_vec()));
+    let (rules, changes) = take("[rules]\nmax_age = \"1h\"\n");
+    assert_eq!(
+        (rules, &changes[..]),
+        (Rules::Configured, &["rules.max_age: \"0s\" → \"1h\"".to_owned()][..])
+    );
+    assert_eq!(take("").0, Rules::Configured);
+    assert_eq!(take("").0, Rules::Kept);
 }
