@@ -3,14 +3,17 @@
 //! Exit codes follow sysexits.h: 0 done, 1 failed, 2 wrong usage (clap), 70 a thread died,
 //! 75 the drain timed out, 78 the configuration is bad.
 
+mod manual;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Generator;
 
-use crate::config::{self, Errors, Flag, Loaded, Sources, effective};
+use crate::config::{self, Errors, Flag, Loaded, Origin, Sources, effective};
 use crate::generate::{self, GenerateArgs};
 use crate::load::{self, LoadArgs};
 use crate::pipeline::Running;
@@ -47,9 +50,16 @@ enum Command {
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+        /// Write them into a file of this directory, named as the shell wants it
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
     },
-    /// Print the man page (roff)
-    Man,
+    /// Print the manual page flumen(1), in roff
+    Man {
+        /// Write all pages into this directory: flumen(1), one for each subcommand, flumen.toml(5)
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
 
 /// Where the configuration comes from: defaults < file < FLUMEN_* environment < flags.
@@ -193,19 +203,31 @@ fn run(cli: Cli) -> Result<u8, Failure> {
             std::io::stdout().write_all(text.as_bytes())?;
             Ok(0)
         }
-        Command::Completions { shell } => {
+        Command::Completions { shell, dir } => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "flumen", &mut out);
-            std::io::stdout().write_all(&out)?;
+            match dir {
+                Some(dir) => write_file(&dir, &shell.file_name("flumen"), &out)?,
+                None => std::io::stdout().write_all(&out)?,
+            }
             Ok(0)
         }
-        Command::Man => {
-            let mut out = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut out)?;
-            std::io::stdout().write_all(&out)?;
+        Command::Man { dir } => {
+            match dir {
+                Some(dir) => manual::write(Cli::command(), &dir)?,
+                None => std::io::stdout().write_all(&manual::top(Cli::command())?)?,
+            }
             Ok(0)
         }
     }
+}
+
+/// Writes a file into a directory, which is made if need be; an error names what could not be
+/// written.
+fn write_file(dir: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let path = dir.join(name);
+    let written = std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&path, bytes));
+    written.map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 /// A flag that SIGINT and SIGTERM set; a second signal ends the process at once.
@@ -271,13 +293,14 @@ fn write_addresses(file: &Path, running: &Running) -> std::io::Result<()> {
 
 /// Daemon and generator in one process: the generator stops first, then the daemon drains.
 fn demo(args: &DemoArgs) -> Result<u8, Failure> {
-    let mut config = load_config(&args.config)?.config;
-    // The default ports if they are free, else any.
-    for (listen, given) in [
-        (&mut config.ingest.listen, &args.config.ingest_listen),
-        (&mut config.http.listen, &args.config.http_listen),
-    ] {
-        if given.is_none() && std::net::TcpListener::bind(*listen).is_err() {
+    let Loaded { mut config, origins } = load_config(&args.config)?;
+    // The default ports if they are free, else any; those that somebody has chosen as they are.
+    for (key, listen) in
+        [("ingest.listen", &mut config.ingest.listen), ("http.listen", &mut config.http.listen)]
+    {
+        let option = config::options::by_key(key);
+        let is_default = option.is_some_and(|option| *origins.option(option) == Origin::Default);
+        if is_default && std::net::TcpListener::bind(*listen).is_err() {
             listen.set_port(0);
         }
     }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::entries::{self, Members, to_toml};
+use super::entries::{self, Members};
 use super::layers::{Loaded, Origin};
 use super::options::{OPTIONS, Reload};
 use super::{Config, alerts, filters, windows};
@@ -56,10 +56,8 @@ pub fn toml(loaded: &Loaded, changed: bool) -> String {
         }
         for (at, members) in each.iter().enumerate() {
             let origin = given.and_then(|given| given.each.get(at)).unwrap_or(&Origin::Default);
-            text.push_str(&format!("\n[[{name}]]  # {origin}\n"));
-            for (key, value) in members {
-                text.push_str(&format!("{key} = {}\n", to_toml(value)));
-            }
+            text.push('\n');
+            text.push_str(&entries::table(name, &format!("  # {origin}"), members));
         }
     }
     text

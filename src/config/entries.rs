@@ -85,6 +85,15 @@ pub fn to_toml(value: &Value) -> String {
     }
 }
 
+/// A table of a file; `comment` stands behind its head.
+pub fn table(name: &str, comment: &str, members: &Members) -> String {
+    let mut text = format!("[[{name}]]{comment}\n");
+    for (key, value) in members {
+        text.push_str(&format!("{key} = {}\n", to_toml(value)));
+    }
+    text
+}
+
 /// All members in one line, as TOML has them.
 pub fn inline(members: &Members) -> String {
     let members: Vec<_> = members.iter().map(|(key, value)| format!("{key} = {}", to_toml(value))).collect();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::Config;
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 pub(super) use defaults::defaults;
-pub use documents::{default_toml, markdown_table};
+pub use documents::{default_tables, default_toml, markdown_table};
 pub use table::OPTIONS;
 
 /// One option.
@@ -152,6 +152,12 @@ impl Opt {
             }
             Kind::Cores(_) => "a list of core numbers such as [0, 2]".to_owned(),
         }
+    }
+
+    /// All there is to say of it, sentences.
+    pub fn explained(&self) -> String {
+        let note = self.reload.note().map_or(String::new(), |note| format!("; {note}"));
+        format!("{} Takes {}{note}.", self.help, self.expected())
     }
 
     /// Sets the option from a file's value; the error says what was expected.

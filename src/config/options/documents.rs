@@ -1,9 +1,8 @@
 //! Documents that are made of the table of options.
 
-use super::{OPTIONS, Opt};
-use crate::config::entries::to_toml;
+use super::OPTIONS;
 use crate::config::tables::TABLES;
-use crate::config::{Alert, Config, Window};
+use crate::config::{Alert, Config, Window, entries};
 
 /// Columns of the default file.
 const WIDTH: usize = 100;
@@ -18,7 +17,7 @@ pub fn markdown_table() -> String {
             "| `{}` | `{}` | {} |\n",
             option.key,
             option.show(&defaults),
-            explained(option)
+            option.explained()
         ));
     }
     table
@@ -37,7 +36,7 @@ pub fn default_toml() -> String {
             section = option.section();
             text.push_str(&format!("\n[{section}]\n"));
         }
-        text.push_str(&format!("# {}\n{} = {}\n", explained(option), option.name(), option.show(&defaults)));
+        text.push_str(&format!("# {}\n{} = {}\n", option.explained(), option.name(), option.show(&defaults)));
     }
     for table in TABLES {
         text.push('\n');
@@ -49,30 +48,28 @@ pub fn default_toml() -> String {
             let next = format!("#   {:widest$}  ", "");
             wrap(&mut text, &first, &next, key.help);
         }
-        let members: Vec<_> = match table.name {
-            "window" => defaults.windows.iter().map(Window::members).collect(),
-            "alert" => defaults.alerts.iter().map(Alert::members).collect(),
-            _ => Vec::new(),
-        };
-        for members in &members {
-            text.push_str(&format!("[[{}]]\n", table.name));
-            for (key, value) in members {
-                text.push_str(&format!("{key} = {}\n", to_toml(value)));
-            }
-            text.push('\n');
-        }
-        if !members.is_empty() {
-            text.pop();
-        }
+        text.push_str(&tables(table.name, &defaults));
     }
     text.push_str(FILTER_EXAMPLE);
     text
 }
 
-/// All there is to say of an option.
-fn explained(option: &Opt) -> String {
-    let note = option.reload.note().map_or(String::new(), |note| format!("; {note}"));
-    format!("{} Takes {}{note}.", option.help, option.expected())
+/// The default windows and alerts, as they would stand in a file.
+pub fn default_tables() -> String {
+    let defaults = Config::default();
+    let all: Vec<_> = TABLES.iter().map(|table| tables(table.name, &defaults)).collect();
+    all.join("\n")
+}
+
+/// The tables of one kind, with an empty line between two of them.
+fn tables(name: &str, config: &Config) -> String {
+    let members: Vec<_> = match name {
+        "window" => config.windows.iter().map(Window::members).collect(),
+        "alert" => config.alerts.iter().map(Alert::members).collect(),
+        _ => config.filters.iter().map(entries::filter).collect(),
+    };
+    let tables: Vec<_> = members.iter().map(|members| entries::table(name, "", members)).collect();
+    tables.join("\n")
 }
 
 /// Writes a text in lines of at most [`WIDTH`] columns.
