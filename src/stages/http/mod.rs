@@ -106,6 +106,8 @@ pub struct Parts {
     pub started_us: i64,
     /// Ingest connections at most.
     pub connections: usize,
+    /// HTTP connections at most.
+    pub http_connections: usize,
     /// SSE subscribers at most.
     pub sse_clients: usize,
     /// The publish thread's bell, for the rings of new subscribers.

@@ -177,6 +177,15 @@ fn readers(text: &mut Text, shared: &Shared) {
     text.single("flumen_alerts_resolved_total", publish.alerts_resolved.get());
     text.single("flumen_alerts_firing", publish.alerts_firing.get());
     text.single("flumen_alerts_untracked_total", publish.alerts_untracked.get());
+    let http = &shared.telemetry.http;
+    text.single("flumen_http_connections", http.open.get());
+    text.single("flumen_http_connections_limit", shared.http_connections);
+    text.single("flumen_http_connections_accepted_total", http.accepted.get());
+    text.single("flumen_http_connections_refused_total", http.refused.get());
+    text.single("flumen_http_timeouts_total", http.timed_out.get());
+    text.single("flumen_http_unavailable_total", http.unavailable.get());
+    text.single("flumen_http_evictions_total", http.evicted.get());
+    text.single("flumen_http_accept_errors_total", http.accept_errors.get());
     text.single("flumen_sse_subscribers", publish.subscribers.get());
     text.single("flumen_sse_subscribers_limit", shared.sse_clients);
     text.single("flumen_sse_refused_total", shared.sse_refused.load(Ordering::Relaxed));

@@ -30,8 +30,10 @@ pub(super) enum State {
 /// What comes of a look at a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Then {
-    /// It stays as it is.
+    /// It stays as it is, until a socket has something.
     Stay,
+    /// There is more to do at once.
+    Again,
     /// Its request is whole: it wants its turn.
     Ask,
     /// It is over.
@@ -47,6 +49,8 @@ pub(super) struct Link {
     pub(super) is_stream: bool,
     /// Until when it has to have done what it is at, monotonic ns.
     pub(super) deadline_ns: u64,
+    /// When it last took something of what waited, or nothing waited, monotonic ns.
+    pub(super) taken_ns: u64,
     pub(super) client_readable: bool,
     pub(super) client_writable: bool,
     pub(super) behind_readable: bool,
@@ -70,6 +74,7 @@ impl Link {
             state: State::Reading,
             is_stream: false,
             deadline_ns,
+            taken_ns: 0,
             client_readable: true,
             client_writable: true,
             behind_readable: false,
@@ -138,7 +143,7 @@ impl Link {
                 }
                 Judged::Refuse(refusal) => {
                     self.refuse(refusal);
-                    return Then::Stay;
+                    return Then::Again;
                 }
             }
         }

@@ -41,16 +41,24 @@ const ACCEPTS_PER_TURN: usize = 32;
 const LINKS_PER_TURN: usize = 64;
 /// Requests that the server behind has and has not begun to answer.
 const ASKING: usize = 16;
-/// Bytes of all answers together that may wait for clients. Beyond, the one with most goes.
+/// Bytes of all answers together that may wait for clients. Beyond, who takes nothing goes.
 const ANSWER_ROOM: usize = 64 << 20;
+/// Bytes that may wait for any client, however much waits for others.
+const OWN_ROOM: usize = 64 << 10;
+/// Bytes of an answer that are carried in one look at its client.
+const READ_PER_LOOK: usize = 1 << 20;
+/// Bytes that the kernel may hold for a client.
+const SEND_BUFFER: usize = 256 << 10;
 /// How long a client may take nothing of what waits for it, ns.
 const PATIENCE_NS: u64 = 5_000_000_000;
+/// How long a whole request may wait for its turn, ns.
+const TURN_NS: u64 = 30_000_000_000;
 /// How long a client may take for a whole answer, ns (a stream may go on for ever).
 const ANSWER_NS: u64 = 60_000_000_000;
 /// How long to wait for a client to close, ns.
 const LINGER_NS: u64 = 1_000_000_000;
 /// How long the server behind may answer nobody, ns.
-const BEHIND_NS: u64 = 10_000_000_000;
+const BEHIND_NS: u64 = 5_000_000_000;
 /// How long the last answers may take at the end, ns.
 const END_NS: u64 = 1_000_000_000;
 /// How long to leave a listener alone that has failed (descriptors have run out), ns.
@@ -100,6 +108,8 @@ pub struct Gate {
 impl Gate {
     /// A gate that sleeps in `poll`, whose waker is registered as [`WAKER`].
     pub fn new(poll: Poll, mut options: Options) -> io::Result<Self> {
+        // Accepted sockets inherit it: what the kernel holds for a client that does not read.
+        socket2::SockRef::from(&options.listener).set_send_buffer_size(SEND_BUFFER)?;
         poll.registry().register(&mut options.listener, LISTENER, Interest::READABLE)?;
         Ok(Self {
             poll,
@@ -219,30 +229,35 @@ impl Gate {
                 State::Reading => link.read_request(&mut self.piece),
                 State::Waiting => Then::Stay,
                 State::Asking | State::Answering => {
-                    relay(link, &mut self.piece, ANSWER_ROOM.saturating_sub(self.backlog), now)
+                    let room = ANSWER_ROOM.saturating_sub(self.backlog);
+                    let room = room.max(OWN_ROOM.saturating_sub(before)).min(READ_PER_LOOK);
+                    relay(link, &mut self.piece, room, now)
                 }
-                State::Lingering => {
+                State::Lingering if link.client_readable => {
                     if link.discard(&mut self.piece) {
                         Then::Drop
                     } else {
-                        Then::Stay
+                        Then::Again
                     }
                 }
+                State::Lingering => Then::Stay,
             };
             self.backlog = (self.backlog + link.backlog()).saturating_sub(before);
             if was_asking && link.state != State::Asking {
                 self.asking -= 1;
                 self.heard_ns = now.mono_ns;
             }
-            // A refusal needs no second event to go out, and more may lie ready than one piece.
-            let again = (link.state == State::Answering && link.client_writable && link.behind_readable)
-                || (link.state == State::Lingering && link.client_readable)
-                || (before == 0 && link.backlog() > 0 && link.client_writable);
             match then {
                 Then::Drop => self.drop_link(slot),
-                Then::Ask => self.waiting.push_back(slot),
-                Then::Stay if again => self.queue(slot),
+                Then::Ask => {
+                    link.deadline_ns = now.mono_ns + TURN_NS;
+                    self.waiting.push_back(slot);
+                }
+                Then::Again => self.queue(slot),
                 Then::Stay => {}
+            }
+            if self.backlog >= ANSWER_ROOM {
+                self.evict_idlest();
             }
         }
         true
@@ -274,8 +289,11 @@ impl Gate {
                     link.ask(behind);
                     link.deadline_ns = now.mono_ns + ANSWER_NS;
                 }
-                // No descriptors, or its queue is full.
-                Err(_) => {
+                // No descriptors; or its accept loop has ended, and there were none to make another.
+                Err(error) => {
+                    if error.kind() == io::ErrorKind::ConnectionRefused {
+                        self.options.shared.replace_server();
+                    }
                     self.options.counters.unavailable.add(1);
                     link.refuse(&request::UNAVAILABLE);
                 }
@@ -292,9 +310,11 @@ impl Gate {
         }
         self.next_sweep_ns = now.mono_ns + SWEEP_NS;
         if self.asking > 0 && now.mono_ns.saturating_sub(self.heard_ns) > BEHIND_NS {
-            tracing::error!("the HTTP server behind has answered nobody for 10 s: it is made anew");
-            self.heard_ns = now.mono_ns;
+            tracing::error!("the HTTP server behind has answered nobody for 5 s: it is made anew");
             self.options.shared.replace_server();
+            for link in self.links.iter_mut().flatten().filter(|link| link.state == State::Asking) {
+                link.deadline_ns = now.mono_ns;
+            }
         }
         for slot in 0..self.links.len() {
             let Some(link) = self.links[slot].as_mut() else { continue };
@@ -323,11 +343,14 @@ impl Gate {
                 State::Lingering => self.drop_link(slot),
             }
         }
-        if self.backlog >= ANSWER_ROOM {
-            let waits = |slot: &usize| self.links[*slot].as_ref().map_or(0, Link::backlog);
-            if let Some(slot) = (0..self.links.len()).max_by_key(waits) {
-                self.evict(slot);
-            }
+    }
+
+    /// Makes room: of those that keep much waiting, the one goes that has taken nothing for longest.
+    fn evict_idlest(&mut self) {
+        let waits = self.links.iter().enumerate().filter_map(|(slot, link)| Some((slot, link.as_ref()?)));
+        let much = waits.filter(|(_, link)| link.backlog() > OWN_ROOM);
+        if let Some((slot, _)) = much.min_by_key(|(_, link)| link.taken_ns) {
+            self.evict(slot);
         }
     }
 
@@ -384,17 +407,24 @@ fn relay(link: &mut Link, piece: &mut [u8], room: usize, now: Now) -> Then {
     let Ok(came) = link.relay(piece, room) else { return Then::Drop };
     if link.is_deserted() {
         link.refuse(&request::UNAVAILABLE);
+        return Then::Again;
     }
     let taken = waited + came > link.backlog();
+    if taken || waited == 0 {
+        link.taken_ns = now.mono_ns;
+    }
     if link.is_stream && (taken || link.backlog() == 0) {
         link.deadline_ns = now.mono_ns + PATIENCE_NS;
     }
     if link.is_answered() {
         link.linger(now.mono_ns + LINGER_NS);
-        return Then::Stay;
+        return Then::Again;
     }
     // Whoever reads a stream says nothing more: an end is the end.
-    if link.is_stream && link.discard(piece) { Then::Drop } else { Then::Stay }
+    if link.is_stream && link.discard(piece) {
+        return Then::Drop;
+    }
+    if came > 0 && link.behind_readable { Then::Again } else { Then::Stay }
 }
 
 impl Stage for Gate {
