@@ -1,6 +1,8 @@
 //! What the documents say is what the code does: the configuration table, the default file,
 //! the subcommands, the metrics.
 
+mod references;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
