@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, LogLevel};
 use crate::generate::{self, GenerateArgs};
 use crate::load::{self, LoadArgs};
 use crate::pipeline::Running;
+use crate::pipeline::sockets::Passed;
 use crate::plan::{Machine, Plan};
 use crate::supervise::{self, Supervisor};
+use crate::telemetry::log;
 
 /// Exit code for a bad configuration (EX_CONFIG of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
@@ -62,6 +64,12 @@ struct ConfigArgs {
     /// Where results and the dashboard are, for example 127.0.0.1:8001; port 0 takes any
     #[arg(long, value_name = "ADDR")]
     http_listen: Option<String>,
+    /// The least severe lines of the log: error, warn, info, debug
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// How lines of the log look: auto, text, journal, json
+    #[arg(long, value_name = "FORM")]
+    log_format: Option<String>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -169,7 +177,12 @@ fn load_config(args: &ConfigArgs) -> Result<Config, Failure> {
     let from_env = std::env::var_os("FLUMEN_CONFIG").map(PathBuf::from);
     let file = args.config.clone().or(from_env);
     let mut flags = Vec::new();
-    for (key, value) in [("ingest.listen", &args.ingest_listen), ("http.listen", &args.http_listen)] {
+    for (key, value) in [
+        ("ingest.listen", &args.ingest_listen),
+        ("http.listen", &args.http_listen),
+        ("log.level", &args.log_level),
+        ("log.format", &args.log_format),
+    ] {
         if let Some(value) = value {
             flags.push((key, value.clone()));
         }
@@ -177,15 +190,44 @@ fn load_config(args: &ConfigArgs) -> Result<Config, Failure> {
     config::load(&config::Sources { file: file.as_deref(), env, flags }).map_err(Failure::config)
 }
 
+/// The daemon. What it says goes to the log, what keeps it from starting included; only who calls
+/// it wrongly is told on the terminal.
 fn serve(args: &ServeArgs) -> Result<u8, Failure> {
-    let config = load_config(&args.config)?;
-    let plan = Plan::new(&config, &Machine::detect());
+    // Before there are threads.
+    let passed = Passed::take();
+    let config = load_config(&args.config);
+    let form = config.as_ref().map_or_else(|_| log_alone(&args.config), |config| config.log.clone());
+    let _log = log::start(&form)?;
+    let code = config.and_then(|config| serve_with(args, &config, passed?));
+    Ok(code.unwrap_or_else(|failure| {
+        failure.message.lines().for_each(|line| tracing::error!("{line}"));
+        failure.code
+    }))
+}
+
+/// How to log that the configuration is bad: as far as environment and flags say.
+fn log_alone(args: &ConfigArgs) -> config::Log {
+    let mut config = Config::default();
+    for (key, flag) in [("log.level", &args.log_level), ("log.format", &args.log_format)] {
+        if let Some(option) = config::options::by_key(key) {
+            let variable = std::env::var(option.variable()).ok();
+            for text in [variable.as_ref(), flag.as_ref()].into_iter().flatten() {
+                // If this is what is bad, it is among the errors.
+                option.set_text(&mut config, text).ok();
+            }
+        }
+    }
+    config.log
+}
+
+fn serve_with(args: &ServeArgs, config: &Config, passed: Passed) -> Result<u8, Failure> {
+    let plan = Plan::new(config, &Machine::detect());
     for note in &plan.notes {
-        eprintln!("flumen: note: {note}");
+        tracing::info!("{note}");
     }
     let mut supervisor = Supervisor::new()?;
     let reload = || load_config(&args.config).map_err(|failure| failure.message);
-    let code = supervise::run(&mut supervisor, &config, &plan, reload, |running| {
+    let code = supervise::run(&mut supervisor, config, &plan, passed, reload, |running| {
         announce(running);
         match &args.addresses_file {
             Some(file) => write_addresses(file, running),
@@ -196,8 +238,12 @@ fn serve(args: &ServeArgs) -> Result<u8, Failure> {
 }
 
 fn announce(running: &Running) {
-    eprintln!("flumen: events in:  ws://{}/ws/ingest", running.ingest);
-    eprintln!("flumen: dashboard:  http://{}/", running.http);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        ingest = format!("ws://{}/ws/ingest", running.ingest),
+        dashboard = format!("http://{}/", running.http),
+        "ready"
+    );
 }
 
 /// Written beside and renamed, so that a reader never sees half of it.
@@ -228,7 +274,20 @@ fn demo(args: &DemoArgs) -> Result<u8, Failure> {
     let plan = Plan::new(&config, &Machine::detect());
     let mut supervisor = Supervisor::new()?;
     let clock = crate::runtime::clock::Clock::start();
-    let running = crate::pipeline::start(&config, &plan, &supervisor.spawner, clock)?;
+    if config.log.level == LogLevel::Info {
+        // The demo's own words are enough.
+        config.log.level = LogLevel::Warn;
+    }
+    let _log = log::start(&config.log)?;
+    let passed = Passed::default();
+    let running = crate::pipeline::start(&config, &plan, &supervisor.spawner, passed, clock)?;
+    match supervise::until_ready(&mut supervisor, &running)? {
+        supervise::Wake::Ended(ended) => return Ok(supervise::died(&ended)),
+        supervise::Wake::Stop => {
+            return Ok(supervise::drain(&mut supervisor, running, config.shutdown.timeout)?);
+        }
+        _ => {}
+    }
     let generate = GenerateArgs {
         url: format!("ws://{}/ws/ingest", running.ingest),
         rate: args.rate,

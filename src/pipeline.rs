@@ -12,6 +12,7 @@
 //! stages, then one spawn a stage. A thread ends by returning from its stage, which drops its
 //! ring ends; that is how the end of input travels down the pipeline.
 
+pub mod sockets;
 mod translate;
 
 use std::io;
@@ -47,7 +48,8 @@ use crate::telemetry::counters::{
     IngestCounters, ParseCounters, PublishCounters, Telemetry, ThreadMeter, WindowCounters,
 };
 use crate::windowing::merge::Merger;
-use translate::{bind, engine, nanos, parse_options};
+use sockets::{Passed, Sockets};
+use translate::{engine, nanos, parse_options};
 
 /// Busiest sources that survive a sweep of names however few names are allowed.
 const TOP_SOURCES: usize = 20;
@@ -246,17 +248,26 @@ pub struct Running {
     pub http: SocketAddr,
     /// Rules, limits, alerts.
     pub settings: Arc<Cell<Settings>>,
+    /// Everything that is counted.
+    pub telemetry: Arc<Telemetry>,
     shared: Arc<Shared>,
     drain: Arc<AtomicBool>,
+    bells: Vec<Arc<Bell>>,
     ingest_bells: Vec<Arc<Bell>>,
     stages: Vec<JoinHandle<()>>,
     http_workers: Vec<JoinHandle<()>>,
 }
 
-/// Binds both ports, makes everything and lets it run.
-pub fn start(config: &Config, plan: &Plan, spawner: &Spawner, clock: Clock) -> io::Result<Running> {
-    let listener = bind("ingest.listen", config.ingest.listen, mio::net::TcpListener::bind)?;
-    let web = bind("http.listen", config.http.listen, std::net::TcpListener::bind)?;
+/// Takes or binds both sockets, makes everything and lets it run; `/health` says "starting" until
+/// [`Running::set_ready`].
+pub fn start(
+    config: &Config,
+    plan: &Plan,
+    spawner: &Spawner,
+    passed: Passed,
+    clock: Clock,
+) -> io::Result<Running> {
+    let Sockets { ingest: listener, http: web } = Sockets::open(config, passed)?;
     let (ingest_addr, http_addr) = (listener.local_addr()?, web.local_addr()?);
 
     let mut polls = Vec::new();
@@ -322,14 +333,16 @@ pub fn start(config: &Config, plan: &Plan, spawner: &Spawner, clock: Clock) -> i
     threads.extend(boxed(core.windows, core.bells.window));
     threads.push((Box::new(core.publish), core.bells.publish));
     let mut planned: Vec<_> = threads.into_iter().zip(meters.by_ref()).collect();
-    let mut stages = Vec::new();
+    let (mut stages, mut bells) = (Vec::new(), Vec::new());
     while let Some(((mut stage, bell), meter)) = planned.pop() {
         let (core, spin, own) = (meter.core, plan.spin, Arc::clone(&meter));
+        bells.push(Arc::clone(&bell));
         stages.push(spawner.spawn(meter, core, move || {
             stage::run(stage.as_mut(), &bell, clock, &own, spin);
         })?);
     }
     stages.reverse();
+    bells.reverse();
     let mut http_workers = Vec::new();
     for (subscribe, meter) in core.subscribes.into_iter().zip(meters) {
         let (shared, own) = (Arc::clone(&shared), Arc::clone(&meter));
@@ -337,13 +350,14 @@ pub fn start(config: &Config, plan: &Plan, spawner: &Spawner, clock: Clock) -> i
             http::work(&shared, subscribe, &own);
         })?);
     }
-    shared.set_phase(Phase::Ready);
     Ok(Running {
         ingest: ingest_addr,
         http: http_addr,
         settings: core.settings,
+        telemetry: core.telemetry,
         shared,
         drain,
+        bells,
         ingest_bells,
         stages,
         http_workers,
@@ -351,6 +365,17 @@ pub fn start(config: &Config, plan: &Plan, spawner: &Spawner, clock: Clock) -> i
 }
 
 impl Running {
+    /// All threads run: `/health` says so from here on.
+    pub fn set_ready(&self) {
+        self.shared.set_phase(Phase::Ready);
+    }
+
+    /// The threads of the pipeline, each with the bell that wakes it.
+    pub fn stages(&self) -> impl Iterator<Item = (&ThreadMeter, &Bell)> {
+        let meters = self.telemetry.threads.iter().map(Arc::as_ref);
+        meters.zip(self.bells.iter().map(Arc::as_ref))
+    }
+
     /// Begins the drain: the end of input travels from here.
     pub fn begin_drain(&self) {
         self.shared.set_phase(Phase::Draining);

@@ -1,7 +1,11 @@
 //! Main's part: signals, the watch over the threads, reload, and the order of stop.
 //!
 //! Main sleeps in a blocking read of a socket pair. Signal handlers (signal-hook) and ending
-//! threads write a byte to its other end; nothing polls.
+//! threads write a byte to its other end. Once a second it looks at the daemon ([`watch`]).
+
+pub mod notify;
+pub mod problems;
+pub mod watch;
 
 use std::io::Read;
 use std::os::unix::net::UnixStream;
@@ -13,16 +17,20 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::config::Config;
+use crate::pipeline::sockets::Passed;
 use crate::pipeline::{self, Running};
 use crate::plan::Plan;
 use crate::runtime::clock::Clock;
 use crate::runtime::thread::{Ended, Spawner};
+use watch::Watch;
 
 /// Exit code of a daemon whose thread died (EX_SOFTWARE of sysexits.h).
 pub const EXIT_THREAD_DIED: u8 = 70;
 /// Exit code of a drain that took longer than `shutdown.timeout`.
 pub const EXIT_DRAIN_TIMEOUT: u8 = 75;
 
+/// How long threads may take to begin.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long SSE clients may take to read the last results.
 const LAST_RESULTS: Duration = Duration::from_secs(2);
 
@@ -114,24 +122,60 @@ pub fn run(
     supervisor: &mut Supervisor,
     config: &Config,
     plan: &Plan,
+    passed: Passed,
     reload: impl Fn() -> Result<Config, String>,
     ready: impl FnOnce(&Running) -> std::io::Result<()>,
 ) -> std::io::Result<u8> {
-    let running = pipeline::start(config, plan, &supervisor.spawner, Clock::start())?;
+    let running = pipeline::start(config, plan, &supervisor.spawner, passed, Clock::start())?;
+    match until_ready(supervisor, &running)? {
+        Wake::Ended(ended) => return Ok(died(&ended)),
+        Wake::Stop => return drain(supervisor, running, config.shutdown.timeout),
+        _ => {}
+    }
     ready(&running)?;
+    notify::ready("ready");
+    let mut watch = Watch::new(&running, notify::watchdog(), Instant::now());
     loop {
-        match supervisor.wait(None)? {
+        match supervisor.wait(Some(watch.next()))? {
             Wake::Stop => break,
-            Wake::Reload => match reload() {
-                Ok(new) => apply_reload(&running, config, &new),
-                Err(why) => eprintln!("flumen: reload refused, the old configuration stays:\n{why}"),
-            },
+            Wake::Reload => {
+                notify::reloading();
+                let status = match reload() {
+                    Ok(new) => {
+                        apply_reload(&running, config, &new);
+                        "reloaded"
+                    }
+                    Err(why) => {
+                        tracing::error!("reload refused, the old configuration stays");
+                        why.lines().for_each(|line| tracing::error!("{line}"));
+                        "reload refused, the old configuration stays"
+                    }
+                };
+                notify::ready(status);
+            }
             Wake::Ended(ended) => return Ok(died(&ended)),
-            Wake::Timeout => {}
+            Wake::Timeout => watch.tick(&running, Instant::now()),
         }
     }
-    eprintln!("flumen: draining (at most {:?})", config.shutdown.timeout);
     drain(supervisor, running, config.shutdown.timeout)
+}
+
+/// Waits until every thread of the pipeline has turned once, and says so at `/health`. Returns what
+/// came instead, or [`Wake::Timeout`].
+pub fn until_ready(supervisor: &mut Supervisor, running: &Running) -> std::io::Result<Wake> {
+    let deadline = Instant::now() + START_TIMEOUT;
+    while let Some((meter, _)) = running.stages().find(|(meter, _)| meter.turns() == 0) {
+        if Instant::now() >= deadline {
+            let message = format!("thread {} has not begun within {START_TIMEOUT:?}", meter.name);
+            return Err(std::io::Error::other(message));
+        }
+        match supervisor.wait(Some(Instant::now() + Duration::from_millis(1)))? {
+            Wake::Timeout | Wake::Reload => {}
+            other => return Ok(other),
+        }
+    }
+    running.set_ready();
+    Ok(Wake::Timeout)
 }
 
 /// Takes over what can change while running and says what cannot.
@@ -142,15 +186,18 @@ fn apply_reload(running: &Running, started_with: &Config, new: &Config) {
     comparable.alerts.clone_from(&started_with.alerts);
     comparable.limits.clone_from(&started_with.limits);
     comparable.time.max_future = started_with.time.max_future;
-    eprintln!("flumen: reloaded alerts and limits");
+    tracing::info!("reloaded alerts and limits");
     if comparable != *started_with || new.limits.event_types > types {
-        eprintln!("flumen: other changes in the configuration take effect at the next start");
+        tracing::warn!("other changes in the configuration take effect at the next start");
     }
 }
 
 /// Drains; the exit code says whether everything came through in time.
 pub fn drain(supervisor: &mut Supervisor, running: Running, timeout: Duration) -> std::io::Result<u8> {
-    let deadline = Instant::now() + timeout;
+    notify::stopping(timeout);
+    tracing::info!("draining, at most {timeout:?} (shutdown.timeout)");
+    let start = Instant::now();
+    let deadline = start + timeout;
     running.begin_drain();
     while !running.is_drained() {
         // The report of a thread's end comes just before the end itself.
@@ -158,24 +205,38 @@ pub fn drain(supervisor: &mut Supervisor, running: Running, timeout: Duration) -
         match supervisor.wait(Some(deadline.min(soon)))? {
             Wake::Ended(ended) if ended.panicked => return Ok(died(&ended)),
             Wake::Timeout if Instant::now() >= deadline => {
-                eprintln!("flumen: the drain took longer than shutdown.timeout ({timeout:?}); ending anyway");
+                tracing::error!("the drain took longer than shutdown.timeout ({timeout:?}); ending anyway");
                 return Ok(EXIT_DRAIN_TIMEOUT);
             }
             _ => {}
         }
+        // The drain has a limit of its own; the watchdog is not to be a second one.
+        notify::alive();
     }
+    let telemetry = std::sync::Arc::clone(&running.telemetry);
     let left = deadline.saturating_duration_since(Instant::now());
     running.finish(left.min(LAST_RESULTS));
-    eprintln!("flumen: drained");
+    let events = telemetry.events();
+    tracing::info!(
+        received = events.received,
+        applied = events.applied,
+        filtered = events.filtered,
+        late = events.late,
+        rejected = events.rejected_total(),
+        dropped = events.dropped,
+        in_flight = events.in_flight(),
+        "drained in {:.2} s",
+        start.elapsed().as_secs_f64()
+    );
     Ok(0)
 }
 
 /// Says which thread died; returns the exit code for it.
 pub fn died(ended: &Ended) -> u8 {
     let how = if ended.panicked { "panicked" } else { "ended" };
-    eprintln!(
-        "flumen: thread {} {how}; a daemon without it would only look alive, so the process ends",
-        ended.name
+    tracing::error!(
+        thread = ended.name,
+        "a thread {how}; a daemon without it would only look alive, so the process ends"
     );
     EXIT_THREAD_DIED
 }

@@ -36,6 +36,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[shutdown]`
     pub shutdown: Shutdown,
+    /// `[log]`
+    pub log: Log,
     /// `[[window]]`; at least one. The first is the live one.
     pub windows: Vec<Window>,
     /// `[[alert]]`
@@ -160,6 +162,38 @@ pub struct Limits {
 pub struct Shutdown {
     /// How long a drain may take.
     pub timeout: Duration,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// What is said.
+    pub level: LogLevel,
+    /// How it is said.
+    pub format: LogForm,
+}
+
+/// The least severe lines that are said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+/// How lines of the log look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogForm {
+    /// For the journal if stderr goes there, else text.
+    Auto,
+    /// For people.
+    Text,
+    /// With the priority in front, `<4>`.
+    Journal,
+    /// An object a line.
+    Json,
 }
 
 /// One `[[window]]`.
@@ -298,7 +332,7 @@ impl fmt::Display for Errors {
 impl std::error::Error for Errors {}
 
 /// `FLUMEN_*` variables that are not options.
-const OTHER_VARIABLES: &[&str] = &["FLUMEN_CONFIG", "FLUMEN_LOG", "FLUMEN_LOG_FORMAT"];
+const OTHER_VARIABLES: &[&str] = &["FLUMEN_CONFIG"];
 
 /// Puts the layers together.
 pub fn load(sources: &Sources<'_>) -> Result<Config, Errors> {

@@ -7,8 +7,8 @@ use crate::event::Member;
 
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 use super::{
-    Alert, Config, Http, Idle, Ingest, Limits, Overload, Publish, Shutdown, Statistic, Threads, Time,
-    TimestampUnit, Window, WindowKind,
+    Alert, Config, Http, Idle, Ingest, Limits, Log, LogForm, LogLevel, Overload, Publish, Shutdown,
+    Statistic, Threads, Time, TimestampUnit, Window, WindowKind,
 };
 
 /// One option.
@@ -193,6 +193,24 @@ pub static OPTIONS: &[Opt] = &[
         "Distinct sources at a time, and groups at a time of each grouping; what is over is rejected or counted.",
     ),
     opt("shutdown.timeout", Kind::Span(100, 600_000, place!(shutdown.timeout)), "How long a drain may take."),
+    opt(
+        "log.level",
+        Kind::Word(
+            &["error", "warn", "info", "debug"],
+            |c, at| c.log.level = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug][at],
+            |c| c.log.level as usize,
+        ),
+        "The least severe lines that are logged.",
+    ),
+    opt(
+        "log.format",
+        Kind::Word(
+            &["auto", "text", "journal", "json"],
+            |c, at| c.log.format = [LogForm::Auto, LogForm::Text, LogForm::Journal, LogForm::Json][at],
+            |c| c.log.format as usize,
+        ),
+        "How lines look; auto: with priorities where stderr goes to the journal, else for people.",
+    ),
 ];
 
 const fn opt(key: &'static str, kind: Kind, help: &'static str) -> Opt {
@@ -359,6 +377,7 @@ pub(super) fn defaults() -> Config {
             keys: 1_000_000,
         },
         shutdown: Shutdown { timeout: seconds(10) },
+        log: Log { level: LogLevel::Info, format: LogForm::Auto },
         windows: vec![
             Window::new("realtime", WindowKind::Tumbling { size: seconds(10) }),
             Window::new("minute", WindowKind::Tumbling { size: seconds(60) }),

@@ -97,7 +97,7 @@ fn errors_name_file_line_key_and_what_was_expected() {
     let all = from_toml("[http]\nx = 1\ny = 2").unwrap_err();
     assert_eq!(all.0.len(), 2, "all problems are found");
     let unknown = load(&Sources {
-        env: vec![("FLUMEN_INGEST_LISTN".into(), "x".into()), ("FLUMEN_LOG".into(), "info".into())],
+        env: vec![("FLUMEN_INGEST_LISTN".into(), "x".into()), ("FLUMEN_CONFIG".into(), "info".into())],
         ..Sources::default()
     });
     assert_eq!(

@@ -1,7 +1,5 @@
-//! From what was typed to what the stages take: units, limits, addresses.
+//! From what was typed to what the stages take: units and limits.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,22 +58,4 @@ pub(super) fn engine(config: &Config, layout: &Layout) -> Engine {
 
 pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Binds an address; an error names the option, the address and what may help.
-pub(super) fn bind<L>(
-    option: &str,
-    address: SocketAddr,
-    bind: impl FnOnce(SocketAddr) -> io::Result<L>,
-) -> io::Result<L> {
-    bind(address).map_err(|error| {
-        let remedy = match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                "; another program has it: stop that, or choose another port (0 takes any)"
-            }
-            io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
-            _ => "",
-        };
-        io::Error::new(error.kind(), format!("{option} = \"{address}\": {error}{remedy}"))
-    })
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::clock::{Clock, Now};
-use super::wake::Bell;
+use super::wake::{Bell, PULSE};
 use crate::telemetry::counters::ThreadMeter;
 
 /// A turn longer than this is counted: something blocked, or the host took the core away.
@@ -60,7 +60,7 @@ pub fn run(stage: &mut dyn Stage, bell: &Bell, clock: Clock, meter: &ThreadMeter
                 stage.wait(bell, Some(Duration::ZERO));
             }
             Progress::Idle { awaits, .. } => {
-                bell.prepare(awaits);
+                bell.prepare(awaits | PULSE);
                 // The second look that the protocol demands. A stage that now awaits other
                 // reasons has changed its mind: start over.
                 match stage.poll(now) {

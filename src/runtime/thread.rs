@@ -45,7 +45,7 @@ impl Spawner {
     }
 
     /// Starts a thread named `meter.name`, pinned to `core` when given (a refusal is recorded
-    /// in the meter and said once on stderr; the thread runs anyway).
+    /// in the meter and logged once; the thread runs anyway).
     pub fn spawn(
         &self,
         meter: Arc<ThreadMeter>,
@@ -63,10 +63,11 @@ impl Spawner {
                 let pinned = core_affinity::set_for_current(core_affinity::CoreId { id: core });
                 meter.set_pinned(pinned);
                 if !pinned {
-                    eprintln!(
-                        "flumen: the kernel refused to pin thread {} to core {core}; it runs unpinned \
-                             (threads.pin = false silences this)",
-                        meter.name
+                    tracing::warn!(
+                        thread = meter.name,
+                        core,
+                        "the kernel refused to pin a thread; it runs unpinned (threads.pin = false \
+                         silences this)"
                     );
                 }
             }

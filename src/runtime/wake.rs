@@ -13,7 +13,7 @@ mod sync {
     pub use std::sync::atomic::{AtomicU8, Ordering, fence};
 }
 
-pub use protocol::{APPLIED, INPUT, SPACE};
+pub use protocol::{APPLIED, INPUT, PULSE, SPACE};
 
 #[derive(Debug)]
 enum Rouse {
@@ -81,7 +81,7 @@ impl Bell {
                 if let Err(error) = waker.wake() {
                     // An eventfd can only fail when the process is out of its mind; a thread
                     // that cannot be woken would hang the drain, so say it loudly.
-                    eprintln!("flumen: waking a thread failed: {error}");
+                    tracing::error!("waking a thread failed: {error}");
                 }
             }
         }

@@ -141,6 +141,7 @@ pub struct ThreadMeter {
     /// The core it was meant for.
     pub core: Option<usize>,
     pinned: AtomicBool,
+    turns: Counter,
     busy_ns: Counter,
     slow_turns: Counter,
     rings: Vec<Arc<Gauge>>,
@@ -153,6 +154,7 @@ impl ThreadMeter {
             name: name.into(),
             core,
             pinned: AtomicBool::new(false),
+            turns: Counter::default(),
             busy_ns: Counter::default(),
             slow_turns: Counter::default(),
             rings,
@@ -161,6 +163,7 @@ impl ThreadMeter {
 
     /// Records one turn of the thread's loop.
     pub fn turn(&self, took_ns: u64, worked: bool) {
+        self.turns.add(1);
         if worked {
             self.busy_ns.add(took_ns);
             if took_ns > crate::runtime::stage::SLOW_TURN_NS {
@@ -177,6 +180,11 @@ impl ThreadMeter {
     /// Whether the thread is pinned to `core`.
     pub fn pinned(&self) -> bool {
         self.pinned.load(Ordering::Relaxed)
+    }
+
+    /// Turns of the thread's loop, those that found nothing to do included.
+    pub fn turns(&self) -> u64 {
+        self.turns.get()
     }
 
     /// Time spent in turns that did something, ns.

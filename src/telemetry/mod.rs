@@ -1,5 +1,6 @@
-//! What the daemon knows about itself: counters, latency, and the one catalog of metrics.
+//! What the daemon knows about itself: counters, latency, the one catalog of metrics, and the log.
 
 pub mod catalog;
 pub mod counters;
 pub mod latency;
+pub mod log;

@@ -35,32 +35,36 @@ pub const LAYOUTS: [(u32, u32); 2] = [(1, 1), (2, 2)];
 impl Daemon {
     /// Starts a daemon with `lanes` lanes, `windows` window threads and more configuration.
     pub fn start(lanes: u32, windows: u32, config: &str) -> Self {
+        Self::start_as(Command::new(env!("CARGO_BIN_EXE_flumen")), config, |command| {
+            command
+                .args(["--ingest-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
+                .env("FLUMEN_THREADS_INGEST", lanes.to_string())
+                .env("FLUMEN_THREADS_WINDOW", windows.to_string());
+        })
+    }
+
+    /// Starts what `command` begins (a program that ends up as flumen with the arguments it is
+    /// given) as `serve` with a configuration, and whatever `more` adds; waits until it is ready.
+    pub fn start_as(mut command: Command, config: &str, more: impl FnOnce(&mut Command)) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("flumen-test-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let file = dir.join("flumen.toml");
         std::fs::write(&file, config).unwrap();
         let addresses = dir.join("addresses");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_flumen"))
-            .args(["serve", "--ingest-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
-            .arg("--config")
-            .arg(&file)
-            .arg("--addresses-file")
-            .arg(&addresses)
-            .env("FLUMEN_THREADS_INGEST", lanes.to_string())
-            .env("FLUMEN_THREADS_WINDOW", windows.to_string())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        command.arg("serve").arg("--config").arg(&file).arg("--addresses-file").arg(&addresses);
+        command.stderr(Stdio::piped());
+        more(&mut command);
+        let mut child = command.spawn().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let stderr = std::thread::spawn({
+        let stderr = child.stderr.take().map(|stderr| {
+            let lines = BufReader::new(stderr).lines();
             let said = Arc::clone(&said);
-            move || {
+            std::thread::spawn(move || {
                 for line in lines.map_while(Result::ok) {
                     said.lock().unwrap().push_str(&(line + "\n"));
                 }
-            }
+            })
         });
         let text = wait_for("the addresses file", || {
             assert!(child.try_wait().unwrap().is_none(), "the daemon ended before it was ready");
@@ -70,7 +74,7 @@ impl Daemon {
             let line = text.lines().find_map(|l| l.strip_prefix(name)).unwrap();
             line.parse().unwrap()
         };
-        Self { ingest: address("ingest="), http: address("http="), child, dir, said, stderr: Some(stderr) }
+        Self { ingest: address("ingest="), http: address("http="), child, dir, said, stderr }
     }
 
     pub fn pid(&self) -> u32 {
@@ -143,7 +147,9 @@ impl Daemon {
     /// Waits for the daemon to end; its status and what it said on stderr.
     pub fn wait_end(&mut self) -> (ExitStatus, String) {
         let status = wait_for("the daemon to end", || self.child.try_wait().unwrap());
-        self.stderr.take().unwrap().join().unwrap();
+        if let Some(stderr) = self.stderr.take() {
+            stderr.join().unwrap();
+        }
         (status, self.said.lock().unwrap().clone())
     }
 }

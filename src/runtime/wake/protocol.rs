@@ -27,6 +27,8 @@ pub const INPUT: u8 = 1;
 pub const SPACE: u8 = 2;
 /// The sleeper waits for a window thread to apply what it sent.
 pub const APPLIED: u8 = 4;
+/// Main asks for a sign of life: every sleeper wakes for this, and only turns once.
+pub const PULSE: u8 = 8;
 
 /// The flag of one sleeper: zero while it is awake, else the reasons it awaits.
 #[derive(Debug)]

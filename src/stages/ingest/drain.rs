@@ -5,7 +5,7 @@
 //! rest of the pipeline.
 
 use super::connection::State;
-use super::{Ingest, LINGER_NS};
+use super::{Ingest, LINGER_NS, handshake};
 use crate::runtime::clock::Now;
 
 /// How far the drain has come.
@@ -85,12 +85,12 @@ impl Ingest {
                 State::Open | State::Finishing { .. } => {
                     conn.ripen(self.options.progress.applied());
                     conn.close(1001, "the daemon is shutting down");
-                    conn.state = State::Lingering { deadline_ns: now.mono_ns + LINGER_NS.min(500_000_000) };
-                    self.flush_connection(slot);
                 }
-                State::Handshake { .. } => self.drop_connection(slot),
-                State::Lingering { .. } => {}
+                State::Handshake { .. } => conn.write_raw(&handshake::draining()),
+                State::Lingering { .. } => continue,
             }
+            conn.state = State::Lingering { deadline_ns: now.mono_ns + LINGER_NS.min(500_000_000) };
+            self.flush_connection(slot);
         }
         // Read (and throw away) until the peers have closed.
         for (slot, conn) in self.connections.iter_mut().enumerate() {

@@ -281,6 +281,21 @@ const TOO_MANY_HEADERS: Refusal = Refusal {
     headers: CLOSE,
 };
 
+const DRAINING: Refusal = Refusal {
+    status: "503 Service Unavailable",
+    code: "draining",
+    why: "the daemon is shutting down",
+    headers: "Connection: close\r\nRetry-After: 1\r\n",
+};
+
+/// What a client is told that has not finished its request when the daemon ends.
+pub fn draining() -> Vec<u8> {
+    match refuse(&DRAINING) {
+        Decision::Refuse { response, .. } => response,
+        _ => Vec::new(),
+    }
+}
+
 fn refuse(refusal: &Refusal) -> Decision {
     respond(refusal, "", true)
 }

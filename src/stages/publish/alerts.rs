@@ -29,6 +29,8 @@ pub struct Change {
     pub json: Arc<str>,
     /// As the log shows it.
     pub line: String,
+    /// How loud the log says it.
+    pub loudness: tracing::Level,
     /// Whether it fires; otherwise it is resolved.
     pub fires: bool,
 }
@@ -263,7 +265,12 @@ fn change(
         "time": format_rfc3339_us(words.now_us),
     });
     let line = text::line(alert, state, message, value, &text::values(&group));
-    Change { json: to_json(&json).into(), line, fires }
+    let loudness = match (fires, alert.level.as_str()) {
+        (true, "critical") => tracing::Level::ERROR,
+        (true, "warning") => tracing::Level::WARN,
+        _ => tracing::Level::INFO,
+    };
+    Change { json: to_json(&json).into(), line, loudness, fires }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use tracing::Level;
+
 use super::alerts::{Change, Words};
 use super::backlog::Waiting;
 use super::board::Kept;
@@ -90,7 +92,11 @@ impl Publish {
             self.subscribers.send("alert", &change.json, FrameKind::Lasting, now.mono_ns);
             self.board.alert(change.json);
             if self.lines_this_second < LINES_PER_SECOND {
-                eprintln!("flumen: {}", change.line);
+                match change.loudness {
+                    Level::ERROR => tracing::error!("{}", change.line),
+                    Level::WARN => tracing::warn!("{}", change.line),
+                    _ => tracing::info!("{}", change.line),
+                }
             }
             self.lines_this_second += 1;
         }
@@ -117,7 +123,7 @@ impl Publish {
         self.telemetry.publish.alerts_untracked.set(self.alerts.untracked);
         let left_out = self.lines_this_second.saturating_sub(LINES_PER_SECOND);
         if left_out > 0 {
-            eprintln!("flumen: {left_out} more alerts fired or were resolved in the last second");
+            tracing::warn!("{left_out} more alerts fired or were resolved in the last second");
         }
         self.lines_this_second = 0;
     }

@@ -1,0 +1,189 @@
+//! Problems in words: what the counters say has gone wrong, a line when it begins and then one
+//! every ten seconds for as long as it goes on. Main reads the counters, so that no thread of the
+//! pipeline says anything per event, however fast something goes wrong.
+
+use std::time::{Duration, Instant};
+
+use tracing::Level;
+
+use crate::event::Reject;
+use crate::telemetry::counters::{Counter, Telemetry, WindowCounters};
+
+/// How long a problem that was told of stays quiet.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// A kind of problem: counters that should not rise.
+struct Kind {
+    level: Level,
+    /// Completes "12 ...".
+    what: &'static str,
+    /// Where to look or what to do.
+    remedy: &'static str,
+    /// The counters, each with its name; an empty one says nothing.
+    read: fn(&Telemetry) -> Vec<(&'static str, u64)>,
+}
+
+const KINDS: &[Kind] = &[
+    Kind {
+        level: Level::WARN,
+        what: "events were rejected",
+        remedy: "/api/deadletters shows the newest, with the reason",
+        read: |t| Reject::ALL.iter().map(|reason| reason.as_str()).zip(t.events().rejected).collect(),
+    },
+    Kind {
+        level: Level::WARN,
+        what: "events were dropped under overload",
+        remedy: "ingest.overload = \"block\" makes clients wait instead",
+        read: |t| vec![("", t.parse_sum(|p| &p.dropped))],
+    },
+    Kind {
+        level: Level::INFO,
+        what: "events came too late for every window",
+        remedy: "/api/late shows the newest; time.watermark_delay waits longer",
+        read: |t| windows(t, |w| &w.late),
+    },
+    Kind {
+        level: Level::WARN,
+        what: "events found no room for a new group in some window",
+        remedy: "limits.keys is reached",
+        read: |t| vec![("", t.parse.iter().flat_map(|p| &p.no_room).map(Counter::get).sum())],
+    },
+    Kind {
+        level: Level::WARN,
+        what: "fields were left out of their events",
+        remedy: "limits.field_names is reached",
+        read: |t| vec![("", t.parse_sum(|p| &p.fields_left_out))],
+    },
+    Kind {
+        level: Level::WARN,
+        what: "connections were refused at the limit",
+        remedy: "ingest.connections is reached",
+        read: |t| vec![("", t.ingest_sum(|i| &i.refused))],
+    },
+    Kind {
+        level: Level::INFO,
+        what: "episodes of backpressure: clients wait",
+        remedy: "/api/stats names the thread whose ring is full",
+        read: |t| vec![("", t.ingest_sum(|i| &i.backpressure))],
+    },
+    Kind {
+        level: Level::INFO,
+        what: "SSE readers were put out because they did not read",
+        remedy: "they may come back with Last-Event-ID",
+        read: |t| vec![("", t.publish.evicted.get())],
+    },
+    Kind {
+        level: Level::WARN,
+        what: "results could not be watched for an alert",
+        remedy: "too many groups fire already",
+        read: |t| vec![("", t.publish.alerts_untracked.get())],
+    },
+    Kind {
+        level: Level::DEBUG,
+        what: "turns of a thread took more than 10 ms",
+        remedy: "flumen_thread_slow_turns_total says which",
+        read: |t| vec![("", t.threads.iter().map(|thread| thread.slow_turns()).sum())],
+    },
+];
+
+fn windows(t: &Telemetry, pick: impl Fn(&WindowCounters) -> &Counter) -> Vec<(&'static str, u64)> {
+    vec![("", t.window.iter().map(|w| pick(w).get()).sum())]
+}
+
+/// What has been told of each kind.
+pub struct Problems {
+    told: Vec<Told>,
+}
+
+struct Told {
+    values: Vec<(&'static str, u64)>,
+    at: Instant,
+    /// Counts since `at` are a period of its own: the problem had been told of then.
+    going_on: bool,
+}
+
+impl Problems {
+    /// What has happened until now is not told.
+    pub fn new(telemetry: &Telemetry, now: Instant) -> Self {
+        let told = |kind: &Kind| Told { values: (kind.read)(telemetry), at: now, going_on: false };
+        Self { told: KINDS.iter().map(told).collect() }
+    }
+
+    /// Logs what is new.
+    pub fn look(&mut self, telemetry: &Telemetry, now: Instant) {
+        for (level, line) in self.news(telemetry, now) {
+            match level {
+                Level::WARN => tracing::warn!("{line}"),
+                Level::INFO => tracing::info!("{line}"),
+                _ => tracing::debug!("{line}"),
+            }
+        }
+    }
+
+    fn news(&mut self, telemetry: &Telemetry, now: Instant) -> Vec<(Level, String)> {
+        let mut news = Vec::new();
+        for (kind, told) in KINDS.iter().zip(&mut self.told) {
+            let since = now.saturating_duration_since(told.at);
+            if told.going_on && since < QUIET {
+                continue;
+            }
+            let values = (kind.read)(telemetry);
+            let rise = |(&(name, new), &(_, old)): (&(&'static str, u64), &(&str, u64))| {
+                (name, new.saturating_sub(old))
+            };
+            let risen: Vec<_> = values.iter().zip(&told.values).map(rise).filter(|(_, n)| *n > 0).collect();
+            let total: u64 = risen.iter().map(|(_, n)| n).sum();
+            if total > 0 {
+                let parts = risen.iter().filter(|(name, _)| !name.is_empty());
+                let parts: Vec<_> = parts.map(|(name, n)| format!("{name} {n}")).collect();
+                let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
+                // What begins has begun since the last look, a second ago.
+                let seconds = if told.going_on { since.as_secs().max(1) } else { 1 };
+                news.push((
+                    kind.level,
+                    format!("{total} {} in the last {seconds} s{parts}; {}", kind.what, kind.remedy),
+                ));
+            }
+            *told = Told { values, at: now, going_on: total > 0 };
+        }
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::counters::ParseCounters;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_problem_is_told_at_once_and_then_every_ten_seconds() {
+        let parse = Arc::new(ParseCounters::new(1));
+        let telemetry = Telemetry { parse: vec![Arc::clone(&parse)], ..Telemetry::default() };
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut problems = Problems::new(&telemetry, start);
+        let mut look = |seconds| {
+            let news = problems.news(&telemetry, at(seconds));
+            news.into_iter().map(|(_, line)| line).collect::<Vec<_>>()
+        };
+        assert!(look(1).is_empty());
+        parse.received.add(3);
+        parse.rejected[0].add(2);
+        parse.rejected[3].add(1);
+        let (first, second) = (Reject::ALL[0].as_str(), Reject::ALL[3].as_str());
+        let line = look(2).pop().unwrap();
+        assert!(line.starts_with("3 events were rejected in the last 1 s"), "{line}");
+        assert!(line.contains(&format!("({first} 2, {second} 1)")), "{line}");
+        parse.received.add(5);
+        parse.rejected[0].add(5);
+        assert!(look(3).is_empty() && look(11).is_empty());
+        let line = look(12).pop().unwrap();
+        assert!(line.starts_with("5 events were rejected in the last 10 s"), "{line}");
+        assert!(look(22).is_empty(), "nothing new, nothing said");
+        parse.dropped.add(1);
+        parse.received.add(1);
+        let line = look(23).pop().unwrap();
+        assert!(line.starts_with("1 events were dropped under overload in the last 1 s"), "{line}");
+    }
+}
