@@ -5,6 +5,7 @@ import re
 import time
 
 import clients
+from box import wait_for
 
 # systemd's range for DynamicUser=.
 DYNAMIC_UIDS = range(61184, 65520)
@@ -41,11 +42,17 @@ def installing(case):
 
 
 def status_text(case):
-    """STATUS= of the daemon is what systemctl status shows."""
-    text = case.box.systemctl("status", "flumen.service").stdout
-    found = re.search(r'^ *Status: "(.+)"$', text, re.MULTILINE)
-    assert found and "8000" in found[1], text
-    return found[1]
+    """STATUS= of the daemon is what systemctl status shows, and moves."""
+    for _ in range(3):
+        clients.send_one()
+    applied = clients.stats()["events"]["applied"]
+
+    def look():
+        text = case.box.systemctl("status", "flumen.service").stdout
+        found = re.search(r'^ *Status: "(.+)"$', text, re.MULTILINE)
+        return found[1] if found and f"{applied} events applied" in found[1] else None
+
+    return wait_for(f"systemctl status says that {applied} events were applied", look)
 
 
 def dynamic_user(case):
@@ -89,7 +96,7 @@ def help_is_installed(case):
     box = case.box
     listed = box.run("dpkg", "--listfiles", "flumen").stdout.splitlines()
     for name in box.show("Documentation").split():
-        page = name.removeprefix("man:")
+        page = name.strip('"').removeprefix("man:")
         title, section = page.rstrip(")").split("(")
         assert f"/usr/share/man/man{section}/{title}.{section}.gz" in listed, f"{page} of Documentation= is not there"
     for name in ["bash-completion/completions/flumen", "zsh/vendor-completions/_flumen",

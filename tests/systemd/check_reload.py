@@ -20,10 +20,6 @@ message = "above five"
 """
 
 
-def reloads(result):
-    return clients.metric(f'flumen_config_reloads_total{{result="{result}"}}')
-
-
 def reloading(case):
     box = case.box
     pid = case.restart()
