@@ -32,7 +32,7 @@ use crate::runtime::cell::Cell;
 use crate::runtime::clock::{Clock, Now};
 use crate::runtime::names::Dictionary;
 use crate::runtime::progress::LaneProgress;
-use crate::runtime::ring::{Gauge, Rx, Tx, ring};
+use crate::runtime::ring::{Rx, Tx, ring};
 use crate::runtime::stage::{self, Stage};
 use crate::runtime::thread::Spawner;
 use crate::runtime::wake::{Bell, INPUT};
@@ -45,7 +45,8 @@ use crate::stages::publish::{self, Publish};
 use crate::stages::settings::Settings;
 use crate::stages::window::{self, Window};
 use crate::telemetry::counters::{
-    IngestCounters, ParseCounters, PublishCounters, Telemetry, ThreadMeter, WindowCounters,
+    ControlCounters, IngestCounters, InputRing, ParseCounters, PublishCounters, Telemetry, ThreadMeter,
+    WindowCounters,
 };
 use crate::windowing::merge::Merger;
 use sockets::{Passed, Sockets};
@@ -141,8 +142,9 @@ impl Core {
             let (buffers, buffers_rx) = ring(plan.buffers_per_lane, from, to);
             let (replies, replies_rx) = ring(plan::REPLIES, from, to);
             let (letters_tx, letters_rx) = ring(plan::LETTERS, from, &bells.publish);
-            gauges.parse.push(vec![chunks_rx.gauge()]);
-            gauges.ingest.push(vec![replies_rx.gauge()]);
+            gauges.parse.push(vec![watched("chunks", &chunks_rx)]);
+            gauges.ingest.push(vec![watched("replies", &replies_rx)]);
+            gauges.publish.push(watched(format!("letters-{lane}"), &letters_rx));
             letters.push(letters_rx);
             let mut outlets = Vec::new();
             for (shard, lanes_of_shard) in mesh.iter_mut().enumerate() {
@@ -174,8 +176,10 @@ impl Core {
             let (reports, reports_rx) = ring(plan.reports, to, from);
             let (late, late_rx) = ring(plan::LATE, to, from);
             let (histograms, histograms_rx) = ring(1, from, to);
-            gauges.window.push(lanes_of_shard.iter().map(|l| l.items.gauge()).collect());
-            gauges.publish.push(reports_rx.gauge());
+            let lanes_in = lanes_of_shard.iter().enumerate();
+            gauges.window.push(lanes_in.map(|(at, l)| watched(format!("items-{at}"), &l.items)).collect());
+            gauges.publish.push(watched(format!("reports-{shard}"), &reports_rx));
+            gauges.publish.push(watched(format!("late-{shard}"), &late_rx));
             let options = window::Options {
                 shard,
                 alone: shards == 1,
@@ -206,6 +210,7 @@ impl Core {
             parse: parse_counters,
             window: window_counters,
             publish: Arc::<PublishCounters>::default(),
+            control: ControlCounters::new(started.wall_us),
             threads: gauges.meters(plan),
             buffers: (lanes * plan.buffers_per_lane) as u64,
         });
@@ -248,7 +253,7 @@ pub struct Running {
     pub http: SocketAddr,
     /// Rules, limits, alerts.
     pub settings: Arc<Cell<Settings>>,
-    /// Everything that is counted.
+    /// Everything that is counted; main writes `control`.
     pub telemetry: Arc<Telemetry>,
     shared: Arc<Shared>,
     drain: Arc<AtomicBool>,
@@ -278,7 +283,8 @@ pub fn start(
         ingest_bells.push(Arc::new(Bell::poll(waker)));
         polls.push(poll);
     }
-    let core = Core::new(config, plan, ingest_bells.clone(), clock.now());
+    let started = clock.now();
+    let core = Core::new(config, plan, ingest_bells.clone(), started);
     let drain = Arc::new(AtomicBool::new(false));
 
     // Lane 0 accepts and hands on.
@@ -320,6 +326,8 @@ pub fn start(
         windows: config.windows.clone(),
         family_of: core.family_of,
         clock,
+        started_us: started.wall_us,
+        connections: config.ingest.connections,
         sse_clients: config.http.sse_clients,
         publish: Arc::clone(&core.bells.publish),
     };
@@ -405,20 +413,25 @@ impl Running {
     }
 }
 
-/// Gauges of the rings each thread consumes.
+/// The rings each thread consumes.
 #[derive(Default)]
 struct Gauges {
-    ingest: Vec<Vec<Arc<Gauge>>>,
-    parse: Vec<Vec<Arc<Gauge>>>,
-    window: Vec<Vec<Arc<Gauge>>>,
-    publish: Vec<Arc<Gauge>>,
+    ingest: Vec<Vec<InputRing>>,
+    parse: Vec<Vec<InputRing>>,
+    window: Vec<Vec<InputRing>>,
+    publish: Vec<InputRing>,
+}
+
+/// A ring by its name, for the meter of the thread that consumes it.
+fn watched<T>(name: impl Into<String>, ring: &Rx<T>) -> InputRing {
+    InputRing { name: name.into(), gauge: ring.gauge() }
 }
 
 impl Gauges {
     /// The meters of all threads, in the order in which [`start`] spawns them.
     fn meters(self, plan: &Plan) -> Vec<Arc<ThreadMeter>> {
         let mut meters = Vec::new();
-        let mut group = |name: &str, cores: &[Option<usize>], gauges: Vec<Vec<Arc<Gauge>>>| {
+        let mut group = |name: &str, cores: &[Option<usize>], gauges: Vec<Vec<InputRing>>| {
             for (at, (core, rings)) in cores.iter().zip(gauges).enumerate() {
                 meters.push(Arc::new(ThreadMeter::new(format!("{name}-{at}"), *core, rings)));
             }

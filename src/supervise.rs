@@ -126,7 +126,8 @@ pub fn run(
     reload: impl Fn() -> Result<Config, String>,
     ready: impl FnOnce(&Running) -> std::io::Result<()>,
 ) -> std::io::Result<u8> {
-    let running = pipeline::start(config, plan, &supervisor.spawner, passed, Clock::start())?;
+    let clock = Clock::start();
+    let running = pipeline::start(config, plan, &supervisor.spawner, passed, clock)?;
     match until_ready(supervisor, &running)? {
         Wake::Ended(ended) => return Ok(died(&ended)),
         Wake::Stop => return drain(supervisor, running, config.shutdown.timeout),
@@ -143,9 +144,11 @@ pub fn run(
                 let status = match reload() {
                     Ok(new) => {
                         apply_reload(&running, config, &new);
+                        running.telemetry.control.reload_succeeded(clock.now().wall_us);
                         "reloaded"
                     }
                     Err(why) => {
+                        running.telemetry.control.reload_refused();
                         tracing::error!("reload refused, the old configuration stays");
                         why.lines().for_each(|line| tracing::error!("{line}"));
                         "reload refused, the old configuration stays"

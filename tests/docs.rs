@@ -29,15 +29,32 @@ fn the_readme_has_the_table_of_options() {
     }
 }
 
+/// A file is the generated text, or becomes it.
+fn is_generated(name: &str, text: &str) {
+    if update() {
+        std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(name), text).unwrap();
+    } else {
+        assert_eq!(read(name), text, "run UPDATE_DOCS=1 cargo test --test docs");
+    }
+}
+
 #[test]
 fn the_default_file_is_the_generated_one() {
-    let text = flumen::config::options::default_toml();
-    if update() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/flumen.toml");
-        std::fs::write(path, text).unwrap();
-    } else {
-        assert_eq!(read("systemd/flumen.toml"), text, "run UPDATE_DOCS=1 cargo test --test docs");
-    }
+    is_generated("systemd/flumen.toml", &flumen::config::options::default_toml());
+}
+
+#[test]
+fn the_table_of_metrics_is_the_catalog() {
+    let text = format!(
+        "# Metrics\n\n\
+         What `/metrics` says, made from `src/telemetry/catalog/list.rs` (see DEVELOPING.md). The last column is what \
+         one would\nask Prometheus. No label has a value that comes from an event. Process metrics are read from\n\
+         `/proc/self` and absent where it cannot be read; the watermark is absent before the first event.\n\n\
+         {}\n\
+         Alert rules, recording rules and a Grafana dashboard that use them are in [monitoring/](monitoring/).\n",
+        flumen::telemetry::catalog::markdown_table()
+    );
+    is_generated("docs/METRICS.md", &text);
 }
 
 #[test]

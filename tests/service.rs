@@ -110,7 +110,7 @@ fn sockets_from_the_service_manager_outlive_the_daemon() {
     .unwrap();
     write!(early, "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
         .unwrap();
-    write!(early_web, "GET /health HTTP/1.0\r\n\r\n").unwrap();
+    write!(early_web, "GET /api/windows HTTP/1.0\r\n\r\n").unwrap();
     let second = activated("http:ingest", &web, &ingest);
     let mut line = String::new();
     early.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -98,6 +98,7 @@ impl Watch {
             }
             bell.ring(PULSE);
         }
+        running.telemetry.control.set_threads_stalled(stalled);
         if stalled == 0 {
             notify::alive();
         }

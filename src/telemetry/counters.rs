@@ -113,6 +113,8 @@ pub struct WindowCounters {
 pub struct PublishCounters {
     /// Final results published.
     pub results: Counter,
+    /// Dead letters kept.
+    pub letters: Counter,
     /// SSE subscribers now (gauge).
     pub subscribers: Counter,
     /// SSE frames that a slow subscriber lost.
@@ -133,6 +135,68 @@ pub struct PublishCounters {
     pub names_swept: Counter,
 }
 
+/// Written by main, who reloads and watches over the threads.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct ControlCounters {
+    reloads_succeeded: Counter,
+    reloads_refused: Counter,
+    /// Whether the last one was refused: 1 or 0.
+    last_refused: Counter,
+    /// When a configuration was last taken over, microseconds since the epoch.
+    last_success_us: Counter,
+    threads_stalled: Counter,
+}
+
+impl ControlCounters {
+    /// Counters of a daemon that took over its first configuration at `wall_us`, microseconds
+    /// since the epoch.
+    pub fn new(wall_us: i64) -> Self {
+        let counters = Self::default();
+        counters.last_success_us.set(wall_us.max(0) as u64);
+        counters
+    }
+
+    /// A reload has taken the new configuration over at `wall_us`, microseconds since the epoch.
+    pub fn reload_succeeded(&self, wall_us: i64) {
+        self.reloads_succeeded.add(1);
+        self.last_refused.set(0);
+        self.last_success_us.set(wall_us.max(0) as u64);
+    }
+
+    /// A reload was refused; the old configuration stays.
+    pub fn reload_refused(&self) {
+        self.reloads_refused.add(1);
+        self.last_refused.set(1);
+    }
+
+    /// So many threads have made no turn for too long (0: all is well).
+    pub fn set_threads_stalled(&self, threads: u64) {
+        self.threads_stalled.set(threads);
+    }
+
+    /// Reloads that succeeded and reloads that were refused, since the start.
+    pub fn reloads(&self) -> (u64, u64) {
+        (self.reloads_succeeded.get(), self.reloads_refused.get())
+    }
+
+    /// Whether the last reload succeeded; true before the first.
+    pub fn last_reload_succeeded(&self) -> bool {
+        self.last_refused.get() == 0
+    }
+
+    /// When a configuration was last taken over (the start is the first time), microseconds since
+    /// the epoch.
+    pub fn last_success_us(&self) -> u64 {
+        self.last_success_us.get()
+    }
+
+    /// Threads that make no turns.
+    pub fn threads_stalled(&self) -> u64 {
+        self.threads_stalled.get()
+    }
+}
+
 /// One thread of the pipeline.
 #[derive(Debug)]
 pub struct ThreadMeter {
@@ -144,12 +208,21 @@ pub struct ThreadMeter {
     turns: Counter,
     busy_ns: Counter,
     slow_turns: Counter,
-    rings: Vec<Arc<Gauge>>,
+    rings: Vec<InputRing>,
+}
+
+/// A ring that a thread consumes.
+#[derive(Debug)]
+pub struct InputRing {
+    /// What comes in it, with a number where several bring the same: `items-0`.
+    pub name: String,
+    /// How full it is and has been.
+    pub gauge: Arc<Gauge>,
 }
 
 impl ThreadMeter {
     /// A meter for a thread that consumes `rings`.
-    pub fn new(name: impl Into<String>, core: Option<usize>, rings: Vec<Arc<Gauge>>) -> Self {
+    pub fn new(name: impl Into<String>, core: Option<usize>, rings: Vec<InputRing>) -> Self {
         Self {
             name: name.into(),
             core,
@@ -197,11 +270,16 @@ impl ThreadMeter {
         self.slow_turns.get()
     }
 
+    /// The rings that the thread consumes.
+    pub fn rings(&self) -> &[InputRing] {
+        &self.rings
+    }
+
     /// Length, capacity and high-water mark of the thread's fullest input ring.
     pub fn ring(&self) -> (usize, usize, usize) {
         self.rings
             .iter()
-            .map(|g| (g.len(), g.capacity(), g.high_water()))
+            .map(|ring| (ring.gauge.len(), ring.gauge.capacity(), ring.gauge.high_water()))
             .max_by_key(|&(len, _, high)| (len, high))
             .unwrap_or((0, 0, 0))
     }
@@ -218,6 +296,8 @@ pub struct Telemetry {
     pub window: Vec<Arc<WindowCounters>>,
     /// The publish thread.
     pub publish: Arc<PublishCounters>,
+    /// Main.
+    pub control: ControlCounters,
     /// All threads, in the order of the flow.
     pub threads: Vec<Arc<ThreadMeter>>,
     /// Read buffers of all lanes together.
@@ -311,5 +391,21 @@ impl Telemetry {
     /// Sums one counter over the parse threads.
     pub fn parse_sum(&self, pick: impl Fn(&ParseCounters) -> &Counter) -> u64 {
         self.parse.iter().map(|lane| pick(lane).get()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_reload_is_remembered_until_one_succeeds() {
+        let control = ControlCounters::new(1_000_000);
+        let told = || (control.reloads(), control.last_reload_succeeded(), control.last_success_us());
+        assert_eq!(told(), ((0, 0), true, 1_000_000));
+        control.reload_refused();
+        assert_eq!(told(), ((0, 1), false, 1_000_000));
+        control.reload_succeeded(7_000_000);
+        assert_eq!(told(), ((1, 1), true, 7_000_000));
     }
 }

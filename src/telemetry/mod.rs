@@ -1,6 +1,7 @@
-//! What the daemon knows about itself: counters, latency, the one catalog of metrics, and the log.
+//! What the daemon knows about itself: counters, latency, the process, the one catalog of metrics; and the log.
 
 pub mod catalog;
 pub mod counters;
 pub mod latency;
 pub mod log;
+pub mod process;

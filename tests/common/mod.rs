@@ -67,7 +67,8 @@ impl Daemon {
             })
         });
         let text = wait_for("the addresses file", || {
-            assert!(child.try_wait().unwrap().is_none(), "the daemon ended before it was ready");
+            let status = child.try_wait().unwrap();
+            assert!(status.is_none(), "the daemon ended at once, {status:?}: {}", said.lock().unwrap());
             std::fs::read_to_string(&addresses).ok()
         });
         let address = |name: &str| -> SocketAddr {

@@ -12,7 +12,7 @@ pub mod prometheus;
 pub mod sse;
 
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -56,6 +56,10 @@ pub struct Shared {
     parts: Parts,
     /// SSE subscribers now.
     pub sse_open: AtomicUsize,
+    /// SSE subscribers refused at the limit, since the start.
+    pub sse_refused: AtomicU64,
+    /// SSE subscribers whose sockets took nothing for `SEND_TIMEOUT`, since the start.
+    pub sse_timed_out: AtomicU64,
     phase: AtomicU8,
     server: Mutex<Rebuild>,
 }
@@ -89,6 +93,10 @@ pub struct Parts {
     pub family_of: Vec<usize>,
     /// The clock of the process.
     pub clock: Clock,
+    /// When the daemon started, microseconds since the epoch.
+    pub started_us: i64,
+    /// Ingest connections at most.
+    pub connections: usize,
     /// SSE subscribers at most.
     pub sse_clients: usize,
     /// The publish thread's bell, for the rings of new subscribers.
@@ -103,6 +111,8 @@ impl Shared {
         Ok(Self {
             parts,
             sse_open: AtomicUsize::new(0),
+            sse_refused: AtomicU64::new(0),
+            sse_timed_out: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Starting as u8),
             server: Mutex::new(Rebuild { listener, server, generation: 0 }),
         })

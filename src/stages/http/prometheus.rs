@@ -1,11 +1,15 @@
 //! `/metrics`: the counters as Prometheus text (version 0.0.4). Names, kinds and help come from
-//! the catalog; event keys never become labels.
+//! the catalog; label values come from the configuration or from the code: event keys never become labels.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
+use std::sync::atomic::Ordering;
 
 use super::Shared;
 use crate::event::Reject;
-use crate::telemetry::catalog::{self, Kind, LATENCY_BOUNDS_S};
+use crate::runtime::names::Names;
+use crate::runtime::ring::Gauge;
+use crate::telemetry::catalog::{self, LATENCY_BOUNDS_S};
+use crate::telemetry::process::Process;
 
 struct Text(String);
 
@@ -16,11 +20,7 @@ impl Text {
             debug_assert!(false, "{name} is not in the catalog");
             return self;
         };
-        let kind = match metric.kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-        };
+        let kind = metric.kind.as_str();
         self.line(format_args!("# HELP {name} {}", metric.help));
         self.line(format_args!("# TYPE {name} {kind}"))
     }
@@ -31,31 +31,43 @@ impl Text {
         self
     }
 
-    fn single(&mut self, name: &str, value: impl std::fmt::Display) {
+    fn single(&mut self, name: &str, value: impl Display) {
         self.metric(name).line(format_args!("{name} {value}"));
+    }
+
+    /// A metric that is absent where its value cannot be had.
+    fn optional(&mut self, name: &str, value: Option<impl Display>) {
+        if let Some(value) = value {
+            self.single(name, value);
+        }
+    }
+
+    /// A metric with one label.
+    fn each(
+        &mut self,
+        name: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (impl Display, impl Display)>,
+    ) {
+        self.metric(name);
+        for (key, value) in values {
+            self.line(format_args!("{name}{{{label}=\"{key}\"}} {value}"));
+        }
     }
 }
 
 /// The whole page.
 pub fn render(shared: &Shared) -> String {
-    let mut text = Text(String::with_capacity(8 * 1024));
+    let mut text = Text(String::with_capacity(16 * 1024));
     events(&mut text, shared);
     sockets(&mut text, shared);
     latency(&mut text, shared);
     threads(&mut text, shared);
     windows(&mut text, shared);
-    let names = &shared.dictionary;
-    let groups: usize = names.groups.iter().map(|table| table.len()).sum();
-    text.metric("flumen_keys")
-        .line(format_args!("flumen_keys{{kind=\"source\"}} {}", names.sources.len()))
-        .line(format_args!("flumen_keys{{kind=\"type\"}} {}", names.types.len()))
-        .line(format_args!("flumen_keys{{kind=\"field\"}} {}", names.fields.len()))
-        .line(format_args!("flumen_keys{{kind=\"group\"}} {}", groups));
-    text.single("flumen_keys_forgotten_total", shared.telemetry.publish.names_swept.get());
-    text.metric("flumen_build_info")
-        .line(format_args!("flumen_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")));
-    let uptime = shared.clock.mono_ns() as f64 / 1e9;
-    text.single("flumen_uptime_seconds", uptime);
+    keys(&mut text, shared);
+    readers(&mut text, shared);
+    daemon(&mut text, shared);
+    process(&mut text, shared);
     text.0
 }
 
@@ -66,35 +78,26 @@ fn events(text: &mut Text, shared: &Shared) {
     text.single("flumen_events_applied_total", events.applied);
     text.single("flumen_events_filtered_total", events.filtered);
     text.single("flumen_events_late_total", events.late);
-    text.metric("flumen_events_rejected_total");
-    for (reason, n) in Reject::ALL.iter().zip(events.rejected) {
-        text.line(format_args!("flumen_events_rejected_total{{reason=\"{}\"}} {n}", reason.as_str()));
-    }
-    text.metric("flumen_events_dropped_total")
-        .line(format_args!("flumen_events_dropped_total{{reason=\"overload\"}} {}", events.dropped));
+    let reasons = Reject::ALL.iter().map(|reason| reason.as_str());
+    text.each("flumen_events_rejected_total", "reason", reasons.zip(events.rejected));
+    text.each("flumen_events_dropped_total", "reason", [("overload", events.dropped)]);
     text.single("flumen_events_in_flight", events.in_flight());
     text.single("flumen_messages_received_total", t.parse_sum(|p| &p.messages));
+    text.single("flumen_dead_letters_total", t.publish.letters.get());
     text.single("flumen_dead_letters_lost_total", t.parse_sum(|p| &p.letters_lost));
+    text.single("flumen_fields_left_out_total", t.parse_sum(|p| &p.fields_left_out));
 }
 
 fn sockets(text: &mut Text, shared: &Shared) {
     let t = &shared.telemetry;
     text.single("flumen_ingest_bytes_total", t.ingest_sum(|i| &i.bytes));
     text.single("flumen_connections", t.ingest_sum(|i| &i.open));
+    text.single("flumen_connections_limit", shared.connections);
     text.single("flumen_connections_accepted_total", t.ingest_sum(|i| &i.accepted));
     text.single("flumen_connections_refused_total", t.ingest_sum(|i| &i.refused));
     text.single("flumen_backpressure_episodes_total", t.ingest_sum(|i| &i.backpressure));
     text.single("flumen_buffers_in_use", t.ingest_sum(|i| &i.buffers_in_use));
     text.single("flumen_buffers", t.buffers);
-    text.single("flumen_results_published_total", t.publish.results.get());
-    text.single("flumen_results_revised_total", t.publish.revisions.get());
-    text.single("flumen_alerts_fired_total", t.publish.alerts.get());
-    text.single("flumen_alerts_resolved_total", t.publish.alerts_resolved.get());
-    text.single("flumen_alerts_firing", t.publish.alerts_firing.get());
-    text.single("flumen_alerts_untracked_total", t.publish.alerts_untracked.get());
-    text.single("flumen_sse_subscribers", t.publish.subscribers.get());
-    text.single("flumen_sse_frames_lost_total", t.publish.frames_lost.get());
-    text.single("flumen_sse_evictions_total", t.publish.evicted.get());
 }
 
 fn latency(text: &mut Text, shared: &Shared) {
@@ -110,45 +113,103 @@ fn latency(text: &mut Text, shared: &Shared) {
 }
 
 fn threads(text: &mut Text, shared: &Shared) {
-    let threads = &shared.telemetry.threads;
-    let mut each = |name: &str, value: &dyn Fn(usize) -> f64| {
+    let t = &shared.telemetry;
+    let threads = || t.threads.iter();
+    let busy_s = threads().map(|thread| (&thread.name, thread.busy_ns() as f64 / 1e9));
+    text.each("flumen_thread_busy_seconds_total", "thread", busy_s);
+    text.each("flumen_thread_turns_total", "thread", threads().map(|thread| (&thread.name, thread.turns())));
+    let slow = threads().map(|thread| (&thread.name, thread.slow_turns()));
+    text.each("flumen_thread_slow_turns_total", "thread", slow);
+    text.single("flumen_threads_stalled", t.control.threads_stalled());
+    let mut rings = |name: &str, value: fn(&Gauge) -> usize| {
         text.metric(name);
-        for (at, thread) in threads.iter().enumerate() {
-            text.line(format_args!("{name}{{thread=\"{}\"}} {}", thread.name, value(at)));
+        for (thread, ring) in
+            threads().flat_map(|thread| thread.rings().iter().map(move |ring| (thread, ring)))
+        {
+            let labels = format!("thread=\"{}\",ring=\"{}\"", thread.name, ring.name);
+            text.line(format_args!("{name}{{{labels}}} {}", value(&ring.gauge)));
         }
     };
-    let busy = |at: usize| threads[at].busy_ns() as f64 / 1e9;
-    each("flumen_thread_busy_seconds_total", &busy);
-    each("flumen_thread_slow_turns_total", &|at| threads[at].slow_turns() as f64);
-    each("flumen_ring_items", &|at| threads[at].ring().0 as f64);
-    each("flumen_ring_capacity_items", &|at| threads[at].ring().1 as f64);
-    each("flumen_ring_high_water_items", &|at| threads[at].ring().2 as f64);
+    rings("flumen_ring_items", Gauge::len);
+    rings("flumen_ring_capacity_items", Gauge::capacity);
+    rings("flumen_ring_high_water_items", Gauge::high_water);
 }
 
 fn windows(text: &mut Text, shared: &Shared) {
-    let windows = &shared.telemetry.window;
-    text.metric("flumen_watermark_timestamp_seconds");
-    let watermark_us = windows.iter().map(|w| w.watermark_us.get() as i64).min();
-    if let Some(us) = watermark_us.filter(|&us| us != i64::MIN) {
-        text.line(format_args!("flumen_watermark_timestamp_seconds {}", us as f64 / 1e6));
-    }
-    let mut each = |name: &str, value: &dyn Fn(usize) -> u64| {
-        text.metric(name);
-        for (at, window) in shared.windows.iter().enumerate() {
-            text.line(format_args!("{name}{{window=\"{}\"}} {}", window.name, value(at)));
-        }
-    };
     let t = &shared.telemetry;
-    each("flumen_window_late_events_total", &|at| t.missed(at));
-    each("flumen_window_no_room_events_total", &|at| t.no_room(shared.family_of[at]));
-    text.single("flumen_fields_left_out_total", t.parse_sum(|p| &p.fields_left_out));
-    let lost = windows.iter().map(|w| w.late_lost.get()).sum::<u64>();
+    let watermark_us = t.window.iter().map(|w| w.watermark_us.get() as i64).min();
+    let watermark_us = watermark_us.filter(|&us| us != i64::MIN);
+    let now_us = shared.clock.now().wall_us;
+    let seconds = |us: i64| us as f64 / 1e6;
+    text.optional("flumen_watermark_timestamp_seconds", watermark_us.map(seconds));
+    text.optional("flumen_watermark_lag_seconds", watermark_us.map(|us| seconds(now_us.saturating_sub(us))));
+    let open =
+        t.window.iter().enumerate().map(|(at, window)| (format!("window-{at}"), window.open_windows.get()));
+    text.each("flumen_open_windows", "thread", open);
+    text.single("flumen_results_published_total", t.publish.results.get());
+    text.single("flumen_results_revised_total", t.publish.revisions.get());
+    let names = || shared.windows.iter().map(|window| &window.name).enumerate();
+    let missed = names().map(|(at, name)| (name, t.missed(at)));
+    text.each("flumen_window_late_events_total", "window", missed);
+    let no_room = names().map(|(at, name)| (name, t.no_room(shared.family_of[at])));
+    text.each("flumen_window_no_room_events_total", "window", no_room);
+    let lost = t.window.iter().map(|w| w.late_lost.get()).sum::<u64>();
     text.single("flumen_late_records_lost_total", lost);
-    text.metric("flumen_open_windows");
-    for (at, window) in windows.iter().enumerate() {
-        text.line(format_args!(
-            "flumen_open_windows{{thread=\"window-{at}\"}} {}",
-            window.open_windows.get()
-        ));
-    }
+}
+
+fn keys(text: &mut Text, shared: &Shared) {
+    let (names, settings) = (&shared.dictionary, shared.settings.get());
+    let groups = names.groups.iter().map(Names::len).max().unwrap_or(0);
+    let known = [
+        ("source", names.sources.len(), settings.keys),
+        ("type", names.types.len(), settings.event_types),
+        ("field", names.fields.len(), settings.field_names),
+        ("group", groups, settings.keys),
+    ];
+    text.each("flumen_keys", "kind", known.map(|(kind, len, _)| (kind, len)));
+    text.each("flumen_keys_limit", "kind", known.map(|(kind, _, limit)| (kind, limit)));
+    text.single("flumen_keys_forgotten_total", shared.telemetry.publish.names_swept.get());
+}
+
+fn readers(text: &mut Text, shared: &Shared) {
+    let publish = &shared.telemetry.publish;
+    text.single("flumen_alerts_fired_total", publish.alerts.get());
+    text.single("flumen_alerts_resolved_total", publish.alerts_resolved.get());
+    text.single("flumen_alerts_firing", publish.alerts_firing.get());
+    text.single("flumen_alerts_untracked_total", publish.alerts_untracked.get());
+    text.single("flumen_sse_subscribers", publish.subscribers.get());
+    text.single("flumen_sse_subscribers_limit", shared.sse_clients);
+    text.single("flumen_sse_refused_total", shared.sse_refused.load(Ordering::Relaxed));
+    text.single("flumen_sse_frames_lost_total", publish.frames_lost.get());
+    // Who takes nothing is put out by whoever notices first: its socket, or the ring before it.
+    let evicted = publish.evicted.get() + shared.sse_timed_out.load(Ordering::Relaxed);
+    text.single("flumen_sse_evictions_total", evicted);
+}
+
+fn daemon(text: &mut Text, shared: &Shared) {
+    let control = &shared.telemetry.control;
+    let (succeeded, refused) = control.reloads();
+    let reloads = [("success", succeeded), ("refused", refused)];
+    text.each("flumen_config_reloads_total", "outcome", reloads);
+    text.single("flumen_config_last_reload_successful", u8::from(control.last_reload_succeeded()));
+    let success_s = control.last_success_us() as f64 / 1e6;
+    text.single("flumen_config_last_reload_success_timestamp_seconds", success_s);
+    let (version, rustc) = (env!("CARGO_PKG_VERSION"), env!("BUILT_WITH_RUSTC"));
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    text.metric("flumen_build_info").line(format_args!(
+        "flumen_build_info{{version=\"{version}\",rustc=\"{rustc}\",profile=\"{profile}\"}} 1"
+    ));
+    text.single("flumen_uptime_seconds", shared.clock.mono_ns() as f64 / 1e9);
+}
+
+fn process(text: &mut Text, shared: &Shared) {
+    let process = Process::read();
+    text.optional("process_cpu_seconds_total", process.cpu_s);
+    text.optional("process_resident_memory_bytes", process.resident_bytes);
+    text.optional("process_virtual_memory_bytes", process.virtual_bytes);
+    text.optional("process_open_fds", process.open_fds);
+    text.optional("process_max_fds", process.max_fds);
+    text.optional("process_threads", process.threads);
+    // The daemon's own note: what /proc says of it needs the time of boot, which hardened units hide.
+    text.single("process_start_time_seconds", shared.started_us as f64 / 1e6);
 }

@@ -1,7 +1,7 @@
 //! One SSE client: a bounded ring from the publish thread, a thread of its own, a socket with
 //! a send time-out.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -97,6 +97,7 @@ pub fn serve(shared: &Arc<Shared>, request: Request, subscribe: &mut Tx<Subscrib
     let taken = shared.sse_open.fetch_add(1, Ordering::AcqRel);
     if taken >= shared.sse_clients {
         shared.sse_open.fetch_sub(1, Ordering::AcqRel);
+        shared.sse_refused.fetch_add(1, Ordering::Relaxed);
         refuse(request, "sse_clients", "http.sse_clients streams are open already");
         return;
     }
@@ -108,7 +109,7 @@ pub fn serve(shared: &Arc<Shared>, request: Request, subscribe: &mut Tx<Subscrib
     };
     let last_event_id = last_event_id.and_then(|id| id.trim().parse().ok());
     let bell = Arc::new(Bell::park());
-    let (frames, rx) = ring::<Arc<Frame>>(RING_FRAMES, &shared.publish, &bell);
+    let (frames, mut rx) = ring::<Arc<Frame>>(RING_FRAMES, &shared.publish, &bell);
     let newcomer = Subscribe { frames, last_event_id };
     if subscribe.push(newcomer).is_err() {
         shared.sse_open.fetch_sub(1, Ordering::AcqRel);
@@ -121,7 +122,12 @@ pub fn serve(shared: &Arc<Shared>, request: Request, subscribe: &mut Tx<Subscrib
     let started =
         std::thread::Builder::new().name("sse".to_owned()).stack_size(128 * 1024).spawn(move || {
             // Any error means that the client has gone or does not read: the end either way.
-            drop(stream(&mut writer, rx, &bell, &wanted));
+            if let Err(error) = stream(&mut writer, &mut rx, &bell, &wanted)
+                && matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+                && !is_put_out(&mut rx)
+            {
+                thread_shared.sse_timed_out.fetch_add(1, Ordering::Relaxed);
+            }
             thread_shared.sse_open.fetch_sub(1, Ordering::AcqRel);
         });
     if started.is_err() {
@@ -133,9 +139,15 @@ fn refuse(request: Request, code: &str, message: &str) {
     drop(Answer::error(503, code, message).send(request));
 }
 
+/// Whether publish has put the reader out already, and counted it.
+fn is_put_out(frames: &mut Rx<Arc<Frame>>) -> bool {
+    while frames.pop().is_some() {}
+    frames.ended()
+}
+
 fn stream(
     writer: &mut dyn Write,
-    mut frames: Rx<Arc<Frame>>,
+    frames: &mut Rx<Arc<Frame>>,
     bell: &Bell,
     wanted: &Wanted,
 ) -> std::io::Result<()> {

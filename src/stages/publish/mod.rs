@@ -179,6 +179,7 @@ impl Publish {
     fn take_reports(&mut self) -> bool {
         let mut worked = false;
         for (at, shard) in self.shards.iter_mut().enumerate() {
+            shard.reports.len();
             for _ in 0..MESSAGES_PER_TURN {
                 let Some(report) = shard.reports.pop() else {
                     break;
@@ -204,7 +205,6 @@ impl Publish {
                     }
                 }
             }
-            shard.reports.len();
             shard.reports.release();
         }
         worked
@@ -213,9 +213,11 @@ impl Publish {
     fn take_letters(&mut self) -> bool {
         let mut worked = false;
         for letters in &mut self.letters {
+            letters.len();
             for _ in 0..MESSAGES_PER_TURN {
                 let Some(letter) = letters.pop() else { break };
                 self.board.letter(letter);
+                self.telemetry.publish.letters.add(1);
                 worked = true;
             }
             letters.release();
@@ -226,6 +228,7 @@ impl Publish {
     fn take_late(&mut self) -> bool {
         let mut worked = false;
         for shard in &mut self.shards {
+            shard.late.len();
             for _ in 0..MESSAGES_PER_TURN {
                 let Some(event) = shard.late.pop() else { break };
                 let source = self.dictionary.sources.name(event.source);

@@ -89,6 +89,8 @@ impl Window {
                 if events > 0 {
                     let took_ns = now.mono_ns.saturating_sub(arrival_ns);
                     histogram.saturating_record_n(took_ns, events);
+                    // The last ones before a silence are told as well.
+                    self.changed_second = true;
                 }
             }
         } else {
