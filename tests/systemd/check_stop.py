@@ -48,7 +48,7 @@ def socket_activation(case):
     clients.send_one()
     assert box.show("ActiveState") == "active"
     senders = [clients.Loop(clients.send_one) for _ in range(4)]
-    readers = [clients.Loop(lambda: clients.get("/health")) for _ in range(2)]
+    readers = [clients.Loop(lambda: clients.get("/api/stats")) for _ in range(2)]
     loops = senders + readers
     pids = [box.main_pid()]
     for _ in range(5):
