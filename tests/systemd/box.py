@@ -63,7 +63,7 @@ class Box:
             raise NotPossible("needs root, for namespaces and an overlay of /")
         for tool, package in [
             ("/lib/systemd/systemd", "systemd"),
-            ("/usr/bin/dbus-daemon", "dbus"),
+            ("/usr/sbin/ip", "iproute2"),
             ("/usr/bin/unshare", "util-linux"),
             ("/usr/bin/dpkg", "dpkg"),
         ]:

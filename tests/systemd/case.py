@@ -10,8 +10,10 @@ DROP_INS = "/etc/systemd/system/flumen.service.d"
 
 
 class Case:
-    def __init__(self, box, package, upgrade):
+    def __init__(self, box, checkout, package, upgrade):
         self.box = box
+        # Of the project, out here.
+        self.checkout = checkout
         # The packages' paths inside the box.
         self.package, self.upgrade = [self._bring(path) for path in (package, upgrade)]
         # Names of files before the package came, for the end.

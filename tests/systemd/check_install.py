@@ -13,12 +13,11 @@ EXPOSURE_AT_MOST = 1.5
 
 
 def files(box):
-    """Names of all files a package could leave behind; not the logs, which are to stay."""
-    text = box.run(
-        "find", "/etc", "/usr", "/opt", "/var",
-        "-path", "/var/log", "-prune", "-o", "-path", "/var/lib/apt", "-prune", "-o",
-        "-path", "/var/cache/apt", "-prune", "-o", "-print",
-    ).stdout
+    """Names of all files a package could leave behind; not of logs, which are to stay, and of what apt keeps for
+    itself and man for those who have read a page."""
+    others = ["/var/log", "/var/lib/apt", "/var/cache/apt", "/var/cache/man"]
+    pruned = [word for name in others for word in ("-path", name, "-prune", "-o")]
+    text = box.run("find", "/etc", "/usr", "/opt", "/var", *pruned, "-print").stdout
     return set(text.splitlines())
 
 

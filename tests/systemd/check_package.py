@@ -1,6 +1,7 @@
 """Upgrade, removal and purge. The last checks: nothing is left after them."""
 
 import re
+import shutil
 
 import clients
 from check_install import files
@@ -78,6 +79,30 @@ def purging(case):
     return "no file, no unit, no user, no state: /etc, /usr, /opt and /var as before"
 
 
+def from_source(case):
+    """The recipe in the README, without the package: its commands, word for word, as root."""
+    box = case.box
+    readme = (case.checkout / "README.md").read_text()
+    recipe, undo = re.findall(r"```sh\n(.*?)```", readme[readme.index("from source:") :], re.DOTALL)[:2]
+    assert "cargo build --release\n" in recipe, recipe
+    source = box.path("/tmp/source")
+    shutil.copytree(case.checkout / "systemd", source / "systemd")
+    (source / "target/release").mkdir(parents=True)
+    shutil.copy(case.checkout / "target/package/build/release/flumen", source / "target/release")
+
+    def follow(commands):
+        commands = commands.replace("cargo build --release\n", "").replace("sudo ", "")
+        box.run("bash", "-euc", f"cd /tmp/source\n{commands}")
+
+    follow(recipe)
+    clients.send_one()
+    assert box.systemctl("is-enabled", "flumen").stdout.strip() == "enabled"
+    follow(undo)
+    left = files(box) - case.files_before
+    assert not left, sorted(left)
+    return "installed and running, and gone again, with the README's own commands"
+
+
 def only_asked_for_restarts(case):
     """In all the time above the watchdog has killed nobody that was not made to hang."""
     killed = [entry for entry in case.box.journal() if "result 'watchdog'" in str(entry["MESSAGE"])]
@@ -85,4 +110,4 @@ def only_asked_for_restarts(case):
     return f"{case.hangs} hangs, {len(killed)} kills"
 
 
-CHECKS = [upgrading, upgrade_leaves_disabled_alone, removing, purging, only_asked_for_restarts]
+CHECKS = [upgrading, upgrade_leaves_disabled_alone, removing, purging, from_source, only_asked_for_restarts]
