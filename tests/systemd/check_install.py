@@ -68,6 +68,17 @@ def dynamic_user(case):
     return f"user {uid}, no capability, system calls filtered; its state directory is its own"
 
 
+def process_metrics(case):
+    """What the daemon reads in /proc is there under ProtectProc= and ProcSubset=."""
+    values = {name: clients.metric(f"process_{name}") for name in [
+        "cpu_seconds_total", "resident_memory_bytes", "virtual_memory_bytes", "open_fds", "max_fds", "threads",
+        "start_time_seconds",
+    ]}
+    assert abs(values["start_time_seconds"] - time.time()) < 3_600, values
+    assert values["resident_memory_bytes"] > 1e6 and values["open_fds"] > 5 and values["threads"] > 4, values
+    return ", ".join(f"{name} {value:g}" for name, value in values.items())
+
+
 def ready_means_ready(case):
     """As soon as systemctl returns both ports answer, twenty times."""
     for _ in range(20):
@@ -145,4 +156,4 @@ def cores_drop_in(case):
     return f"every thread is real time (fifo, 10) and on cores {cores}, under RestrictRealtime=yes"
 
 
-CHECKS = [installing, status_text, dynamic_user, ready_means_ready, unit_files, help_is_installed, pinning, cores_drop_in]
+CHECKS = [installing, status_text, dynamic_user, process_metrics, ready_means_ready, unit_files, help_is_installed, pinning, cores_drop_in]
