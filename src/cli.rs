@@ -3,14 +3,17 @@
 //! Exit codes follow sysexits.h: 0 done, 1 failed, 2 wrong usage (clap), 70 a thread died,
 //! 75 the drain timed out, 78 the configuration is bad.
 
+mod manual;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Generator;
 
-use crate::config::{self, Config, LogLevel};
+use crate::config::{self, Config, Errors, Flag, Loaded, LogLevel, Origin, Sources, effective};
 use crate::generate::{self, GenerateArgs};
 use crate::load::{self, LoadArgs};
 use crate::pipeline::Running;
@@ -42,14 +45,23 @@ enum Command {
     /// Measure latency, open loop, from the intended send time to the acknowledgement
     Load(LoadArgs),
     /// Check a configuration and print what would run; exit code 78 when it is bad
-    Check(ConfigArgs),
+    Check(CheckArgs),
+    /// Print the configuration in effect, and where each value came from
+    Config(ShowArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+        /// Write them into a file of this directory, named as the shell wants it
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
     },
-    /// Print the man page (roff)
-    Man,
+    /// Print the manual page flumen(1), in roff
+    Man {
+        /// Write all pages into this directory: flumen(1), one for each subcommand, flumen.toml(5)
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
 
 /// Where the configuration comes from: defaults < file < FLUMEN_* environment < flags.
@@ -70,6 +82,36 @@ struct ConfigArgs {
     /// How lines of the log look: auto, text, journal, json
     #[arg(long, value_name = "FORM")]
     log_format: Option<String>,
+    /// Set any option, for example limits.keys=5000; may be given several times and wins over all else
+    #[arg(long, value_name = "KEY=VALUE", value_parser = Flag::set)]
+    set: Vec<Flag>,
+}
+
+#[derive(Args, Clone, Debug)]
+struct CheckArgs {
+    /// The configuration file, as with --config
+    #[arg(conflicts_with = "config")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print nothing when the configuration is good
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+struct ShowArgs {
+    /// The configuration file, as with --config
+    #[arg(conflicts_with = "config")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Only what the file, the environment or a flag has set
+    #[arg(long)]
+    changed: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -100,8 +142,34 @@ struct Failure {
 }
 
 impl Failure {
-    fn config(message: impl ToString) -> Self {
-        Self { code: EXIT_CONFIG, message: message.to_string() }
+    /// A line for each thing that is wrong, so that editors find file, line and column.
+    fn config(errors: Errors) -> Self {
+        let n = errors.0.len();
+        let things = if n == 1 { "thing is" } else { "things are" };
+        let message = format!(
+            "{n} {things} wrong with the configuration:\n{errors}\nflumen.toml(5) explains every option; \
+             `flumen config` shows those in effect"
+        );
+        Self { code: EXIT_CONFIG, message }
+    }
+}
+
+impl ConfigArgs {
+    /// With a file that was given by itself.
+    fn with_file(self, file: Option<PathBuf>) -> Self {
+        Self { config: file.or(self.config), ..self }
+    }
+
+    /// The flags that set an option, weakest first.
+    fn flags(&self) -> impl Iterator<Item = Flag> {
+        let own = [
+            ("ingest.listen", &self.ingest_listen),
+            ("http.listen", &self.http_listen),
+            ("log.level", &self.log_level),
+            ("log.format", &self.log_format),
+        ];
+        let own = own.into_iter().filter_map(|(key, value)| Some(Flag::own(key, value.as_deref()?)));
+        own.chain(self.set.iter().cloned())
     }
 }
 
@@ -138,24 +206,48 @@ fn run(cli: Cli) -> Result<u8, Failure> {
             Ok(0)
         }
         Command::Check(args) => {
-            let config = load_config(&args)?;
-            println!("the configuration is good");
-            println!("{}", Plan::new(&config, &Machine::detect()));
+            let config = load_config(&args.config.with_file(args.file))?.config;
+            if !args.quiet {
+                println!("the configuration is good");
+                println!("{}", Plan::new(&config, &Machine::detect()));
+            }
             Ok(0)
         }
-        Command::Completions { shell } => {
+        Command::Config(args) => {
+            let loaded = load_config(&args.config.with_file(args.file))?;
+            let text = if args.json {
+                format!("{:#}\n", effective::json(&loaded, args.changed))
+            } else {
+                effective::toml(&loaded, args.changed)
+            };
+            std::io::stdout().write_all(text.as_bytes())?;
+            Ok(0)
+        }
+        Command::Completions { shell, dir } => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "flumen", &mut out);
-            std::io::stdout().write_all(&out)?;
+            match dir {
+                Some(dir) => write_file(&dir, &shell.file_name("flumen"), &out)?,
+                None => std::io::stdout().write_all(&out)?,
+            }
             Ok(0)
         }
-        Command::Man => {
-            let mut out = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut out)?;
-            std::io::stdout().write_all(&out)?;
+        Command::Man { dir } => {
+            match dir {
+                Some(dir) => manual::write(Cli::command(), &dir)?,
+                None => std::io::stdout().write_all(&manual::top(Cli::command())?)?,
+            }
             Ok(0)
         }
     }
+}
+
+/// Writes a file into a directory, which is made if need be; an error names what could not be
+/// written.
+fn write_file(dir: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let path = dir.join(name);
+    let written = std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&path, bytes));
+    written.map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 /// A flag that SIGINT and SIGTERM set; a second signal ends the process at once.
@@ -168,26 +260,12 @@ fn stop_on_signal() -> std::io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn load_config(args: &ConfigArgs) -> Result<Config, Failure> {
-    let env: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(key, value)| Some((key.into_string().ok()?, value)))
-        .filter(|(key, _)| key.starts_with("FLUMEN_"))
-        .map(|(key, value)| (key, value.to_string_lossy().into_owned()))
-        .collect();
+fn load_config(args: &ConfigArgs) -> Result<Loaded, Failure> {
     let from_env = std::env::var_os("FLUMEN_CONFIG").map(PathBuf::from);
     let file = args.config.clone().or(from_env);
-    let mut flags = Vec::new();
-    for (key, value) in [
-        ("ingest.listen", &args.ingest_listen),
-        ("http.listen", &args.http_listen),
-        ("log.level", &args.log_level),
-        ("log.format", &args.log_format),
-    ] {
-        if let Some(value) = value {
-            flags.push((key, value.clone()));
-        }
-    }
-    config::load(&config::Sources { file: file.as_deref(), env, flags }).map_err(Failure::config)
+    let (env, flags) = (std::env::vars_os().collect(), args.flags().collect());
+    let sources = Sources { file: file.as_deref(), env, flags };
+    config::load(&sources).map_err(Failure::config)
 }
 
 /// The daemon. What it says goes to the log, what keeps it from starting included; only who calls
@@ -195,10 +273,10 @@ fn load_config(args: &ConfigArgs) -> Result<Config, Failure> {
 fn serve(args: &ServeArgs) -> Result<u8, Failure> {
     // Before there are threads.
     let passed = Passed::take();
-    let config = load_config(&args.config);
-    let form = config.as_ref().map_or_else(|_| log_alone(&args.config), |config| config.log.clone());
+    let loaded = load_config(&args.config);
+    let form = loaded.as_ref().map_or_else(|_| log_alone(&args.config), |loaded| loaded.config.log.clone());
     let _log = log::start(&form)?;
-    let code = config.and_then(|config| serve_with(args, &config, passed?));
+    let code = loaded.and_then(|loaded| serve_with(args, &loaded.config, passed?));
     Ok(code.unwrap_or_else(|failure| {
         failure.message.lines().for_each(|line| tracing::error!("{line}"));
         failure.code
@@ -208,13 +286,12 @@ fn serve(args: &ServeArgs) -> Result<u8, Failure> {
 /// How to log that the configuration is bad: as far as environment and flags say.
 fn log_alone(args: &ConfigArgs) -> config::Log {
     let mut config = Config::default();
-    for (key, flag) in [("log.level", &args.log_level), ("log.format", &args.log_format)] {
-        if let Some(option) = config::options::by_key(key) {
-            let variable = std::env::var(option.variable()).ok();
-            for text in [variable.as_ref(), flag.as_ref()].into_iter().flatten() {
-                // If this is what is bad, it is among the errors.
-                option.set_text(&mut config, text).ok();
-            }
+    for option in config::options::OPTIONS.iter().filter(|option| option.section() == "log") {
+        let variable = std::env::var(option.variable()).ok();
+        let flags = args.flags().filter(|flag| flag.key == option.key).map(|flag| flag.value);
+        for text in variable.into_iter().chain(flags) {
+            // If this is what is bad, it is among the errors.
+            option.set_text(&mut config, &text).ok();
         }
     }
     config.log
@@ -226,7 +303,10 @@ fn serve_with(args: &ServeArgs, config: &Config, passed: Passed) -> Result<u8, F
         tracing::info!("{note}");
     }
     let mut supervisor = Supervisor::new()?;
-    let reload = || load_config(&args.config).map_err(|failure| failure.message);
+    let reload = || match load_config(&args.config) {
+        Ok(loaded) => Ok(loaded.config),
+        Err(failure) => Err(failure.message),
+    };
     let code = supervise::run(&mut supervisor, config, &plan, passed, reload, |running| {
         announce(running);
         match &args.addresses_file {
@@ -261,20 +341,23 @@ fn write_addresses(file: &Path, running: &Running) -> std::io::Result<()> {
 
 /// Daemon and generator in one process: the generator stops first, then the daemon drains.
 fn demo(args: &DemoArgs) -> Result<u8, Failure> {
-    let mut config = load_config(&args.config)?;
-    // The default ports if they are free, else any.
-    for (listen, given) in [
-        (&mut config.ingest.listen, &args.config.ingest_listen),
-        (&mut config.http.listen, &args.config.http_listen),
-    ] {
-        if given.is_none() && std::net::TcpListener::bind(*listen).is_err() {
+    let Loaded { mut config, origins } = load_config(&args.config)?;
+    // The default ports if they are free, else any; those that somebody has chosen as they are.
+    let is_default = |key| {
+        let option = config::options::by_key(key);
+        option.is_some_and(|option| *origins.option(option) == Origin::Default)
+    };
+    for (key, listen) in
+        [("ingest.listen", &mut config.ingest.listen), ("http.listen", &mut config.http.listen)]
+    {
+        if is_default(key) && std::net::TcpListener::bind(*listen).is_err() {
             listen.set_port(0);
         }
     }
     let plan = Plan::new(&config, &Machine::detect());
     let mut supervisor = Supervisor::new()?;
     let clock = crate::runtime::clock::Clock::start();
-    if config.log.level == LogLevel::Info {
+    if is_default("log.level") {
         // The demo's own words are enough.
         config.log.level = LogLevel::Warn;
     }

@@ -52,9 +52,6 @@ use crate::windowing::merge::Merger;
 use sockets::{Passed, Sockets};
 use translate::{engine, nanos, parse_options};
 
-/// Busiest sources that survive a sweep of names however few names are allowed.
-const TOP_SOURCES: usize = 20;
-
 /// The ingest side of one lane.
 pub struct LaneEnds {
     /// Bytes in.
@@ -119,10 +116,7 @@ impl Core {
         let pin = |field: &str| dictionary.fields.pin(field);
         let layout = window_plan.layout(&config.windows, Some(started.wall_us), pin);
         let families = layout.families.len();
-        // Alerts look fields up by name: somebody else's names must not push theirs out.
-        for alert in &config.alerts {
-            dictionary.fields.pin(&alert.field);
-        }
+        pin_alerts(&dictionary, config);
         let progress: Vec<_> = (0..lanes).map(|_| Arc::new(LaneProgress::new(shards))).collect();
         let parse_counters: Vec<_> = (0..lanes).map(|_| Arc::new(ParseCounters::new(families))).collect();
         let types = config.limits.event_types;
@@ -166,9 +160,6 @@ impl Core {
                 progress: Arc::clone(&progress[lane]),
             });
         }
-        // Window threads and publish remember busy sources through a sweep of names: together
-        // at most half of what may be known.
-        let most_top = (config.limits.keys / (4 * shards)).max(TOP_SOURCES);
         let mut windows = Vec::new();
         let mut publish_shards = Vec::new();
         for (shard, lanes_of_shard) in mesh.into_iter().enumerate() {
@@ -182,7 +173,7 @@ impl Core {
             gauges.publish.push(watched(format!("late-{shard}"), &late_rx));
             let options = window::Options {
                 shard,
-                alone: shards == 1,
+                shards,
                 engine: engine(config, &layout),
                 revises: layout.windows.iter().any(|window| window.lateness_us > 0),
                 group_tables: tables,
@@ -192,7 +183,7 @@ impl Core {
                     .iter()
                     .map(|window| plan::windows::micros(window.kind.step()))
                     .collect(),
-                most_top,
+                settings: Arc::clone(&settings),
                 reports,
                 late,
                 histograms: histograms_rx,
@@ -222,7 +213,6 @@ impl Core {
             groups: Groups::new(&config.windows, &window_plan),
             merger: Merger::new(layout, shards),
             parsers: bells.parse.clone(),
-            most_top,
             settings: Arc::clone(&settings),
             dictionary: Arc::clone(&dictionary),
             board: Arc::clone(&board),
@@ -245,6 +235,13 @@ impl Core {
     }
 }
 
+/// Alerts look fields up by name: somebody else's names must not push theirs out.
+fn pin_alerts(dictionary: &Dictionary, config: &Config) {
+    for alert in &config.alerts {
+        dictionary.fields.pin(&alert.field);
+    }
+}
+
 /// A running daemon.
 pub struct Running {
     /// Where events go.
@@ -252,9 +249,10 @@ pub struct Running {
     /// Where results are.
     pub http: SocketAddr,
     /// Rules, limits, alerts.
-    pub settings: Arc<Cell<Settings>>,
+    settings: Arc<Cell<Settings>>,
     /// Everything that is counted; main writes `control`.
     pub telemetry: Arc<Telemetry>,
+    dictionary: Arc<Dictionary>,
     shared: Arc<Shared>,
     drain: Arc<AtomicBool>,
     bells: Vec<Arc<Bell>>,
@@ -321,7 +319,7 @@ pub fn start(
     let parts = http::Parts {
         telemetry: Arc::clone(&core.telemetry),
         board: core.board,
-        dictionary: core.dictionary,
+        dictionary: Arc::clone(&core.dictionary),
         settings: Arc::clone(&core.settings),
         windows: config.windows.clone(),
         family_of: core.family_of,
@@ -363,6 +361,7 @@ pub fn start(
         http: http_addr,
         settings: core.settings,
         telemetry: core.telemetry,
+        dictionary: core.dictionary,
         shared,
         drain,
         bells,
@@ -382,6 +381,16 @@ impl Running {
     pub fn stages(&self) -> impl Iterator<Item = (&ThreadMeter, &Bell)> {
         let meters = self.telemetry.threads.iter().map(Arc::as_ref);
         meters.zip(self.bells.iter().map(Arc::as_ref))
+    }
+
+    /// Puts in force what of `config` can change while running, all of it at once: each stage
+    /// sees it at its next turn. With `keep_rules` the rules stay, whoever has set them.
+    pub fn put_in_force(&self, config: &Config, keep_rules: bool) {
+        pin_alerts(&self.dictionary, config);
+        self.settings.update(|old| {
+            let new = Settings::new(config);
+            if keep_rules { Settings { rules: old.rules.clone(), ..new } } else { new }
+        });
     }
 
     /// Begins the drain: the end of input travels from here.

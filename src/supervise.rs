@@ -5,6 +5,7 @@
 
 pub mod notify;
 pub mod problems;
+pub mod reload;
 pub mod watch;
 
 use std::io::Read;
@@ -22,6 +23,7 @@ use crate::pipeline::{self, Running};
 use crate::plan::Plan;
 use crate::runtime::clock::Clock;
 use crate::runtime::thread::{Ended, Spawner};
+use reload::{InForce, Outcome, Rules};
 use watch::Watch;
 
 /// Exit code of a daemon whose thread died (EX_SOFTWARE of sysexits.h).
@@ -136,19 +138,23 @@ pub fn run(
     ready(&running)?;
     notify::ready("ready");
     let mut watch = Watch::new(&running, notify::watchdog(), Instant::now());
+    let mut in_force = InForce::new(config);
     loop {
         match supervisor.wait(Some(watch.next()))? {
             Wake::Stop => break,
             Wake::Reload => {
                 notify::reloading();
+                let control = &running.telemetry.control;
                 let status = match reload() {
                     Ok(new) => {
-                        apply_reload(&running, config, &new);
-                        running.telemetry.control.reload_succeeded(clock.now().wall_us);
+                        let outcome = in_force.take_over(&new);
+                        running.put_in_force(in_force.config(), outcome.rules == Rules::Kept);
+                        control.reload_succeeded(clock.now().wall_us);
+                        tell_reload(&outcome);
                         "reloaded"
                     }
                     Err(why) => {
-                        running.telemetry.control.reload_refused();
+                        control.reload_refused();
                         tracing::error!("reload refused, the old configuration stays");
                         why.lines().for_each(|line| tracing::error!("{line}"));
                         "reload refused, the old configuration stays"
@@ -181,17 +187,16 @@ pub fn until_ready(supervisor: &mut Supervisor, running: &Running) -> std::io::R
     Ok(Wake::Timeout)
 }
 
-/// Takes over what can change while running and says what cannot.
-fn apply_reload(running: &Running, started_with: &Config, new: &Config) {
-    let types = started_with.limits.event_types;
-    running.settings.update(|old| old.reloaded(new, types));
-    let mut comparable = new.clone();
-    comparable.alerts.clone_from(&started_with.alerts);
-    comparable.limits.clone_from(&started_with.limits);
-    comparable.time.max_future = started_with.time.max_future;
-    tracing::info!("reloaded alerts and limits");
-    if comparable != *started_with || new.limits.event_types > types {
-        tracing::warn!("other changes in the configuration take effect at the next start");
+/// Says what came of a reload.
+fn tell_reload(outcome: &Outcome) {
+    let (taken, left) = (outcome.taken_over.len(), outcome.needs_restart.len());
+    tracing::info!("reloaded: {taken} changes taken over, {left} left for the next start");
+    tracing::info!("reloaded: {}", outcome.rules);
+    for change in &outcome.taken_over {
+        tracing::info!("reloaded: {change}");
+    }
+    for change in &outcome.needs_restart {
+        tracing::warn!("takes effect at the next start: {change}");
     }
 }
 

@@ -100,14 +100,6 @@ fn the_openapi_document_lists_the_paths_the_api_answers() {
     }
 }
 
-#[test]
-fn completions_and_the_man_page_come_out() {
-    for args in [&["completions", "bash"][..], &["completions", "zsh"], &["man"]] {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_flumen")).args(args).output().unwrap();
-        assert!(output.status.success() && output.stdout.len() > 500, "{args:?}");
-    }
-}
-
 /// What a reader copies out of the documents is a good configuration.
 #[test]
 fn configurations_in_the_documents_are_good() {

@@ -140,35 +140,6 @@ fn a_client_that_never_reads_nor_leaves_does_not_hold_the_drain_up() {
 }
 
 #[test]
-fn sighup_reloads_or_refuses_with_the_reason() {
-    let mut daemon = Daemon::start(1, 1, "[limits]\nkeys = 5\n");
-    let mut socket = daemon.connect("/ws/ingest?ack=1");
-    let mut seq = 0;
-    let mut send = |source: &str| {
-        seq += 1;
-        socket.send(Message::text(event(source, now_s(), 1.0))).unwrap();
-        read_ack(&mut socket, seq).1["rejected"].as_u64().unwrap()
-    };
-    for source in ["a", "b", "c", "d", "e"] {
-        assert_eq!(send(source), 0);
-    }
-    assert_eq!(send("f"), 1);
-    std::fs::write(daemon.dir.join("flumen.toml"), "[limits]\nkeys = \"many\"\n").unwrap();
-    daemon.signal("HUP");
-    daemon.wait_said("reload refused");
-    assert_eq!(send("g"), 2, "the old limits stay");
-    std::fs::write(daemon.dir.join("flumen.toml"), "[limits]\nkeys = 1000\n").unwrap();
-    daemon.signal("HUP");
-    daemon.wait_said("reloaded");
-    assert_eq!(send("h"), 2, "the new limit holds");
-    drop(socket);
-    daemon.signal("TERM");
-    let (status, said) = daemon.wait_end();
-    assert_eq!(status.code(), Some(0));
-    assert!(said.contains("reload refused") && said.contains("limits.keys"), "{said}");
-}
-
-#[test]
 fn a_bad_configuration_exits_78_and_a_taken_port_says_so() {
     let daemon = Daemon::start(1, 1, "");
     let run = |args: &[&str], env: (&str, &str)| {

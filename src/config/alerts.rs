@@ -2,14 +2,37 @@
 
 use std::time::Duration;
 
+use toml::Spanned;
 use toml::de::DeValue;
 
 use super::file::Place;
-use super::tables::{Entry, entries};
-use super::{Alert, Config, Errors, Statistic, Window, WindowKind};
+use super::layers::Loading;
+use super::tables::{Entry, Table, entries, key};
+use super::{Alert, Statistic, Window, WindowKind};
+use crate::event::field_name;
 
-const ALERT_KEYS: &[&str] =
-    &["name", "window", "field", "statistic", "above", "below", "for", "level", "message"];
+/// What an `[[alert]]` is.
+pub(super) const TABLE: Table = Table {
+    name: "alert",
+    help: "Alerts on final results. An [[alert]] in this file replaces all default alerts. It fires when the \
+           statistic has been above (or below) a number in every result of a group for so long, and is \
+           resolved by the first result that is not, or that is missing. Reloadable.",
+    keys: &[
+        key("name", "what it is called"),
+        key("window", "the name of the window whose results it looks at"),
+        key("field", "the numeric field"),
+        key("statistic", "count, sum, min, max, avg, std, p50, p95 or p99"),
+        key("above", "it fires above this number"),
+        key("below", "or below this one; exactly one of the two is given"),
+        key("for", "how long it has to be so; at once by default"),
+        key("level", "info, warning or critical"),
+        key(
+            "message",
+            "a text, in which {value}, {threshold} (also {value:.1}), {group}, {window}, {field} and {name} \
+             may stand",
+        ),
+    ],
+};
 /// Longest `for`.
 const MOST_HOLD: Duration = Duration::from_secs(86_400);
 const STATISTICS: &[(&str, Statistic)] = &[
@@ -24,29 +47,53 @@ const STATISTICS: &[(&str, Statistic)] = &[
     ("p99", Statistic::P99),
 ];
 
+impl Statistic {
+    /// The contract's name of it.
+    pub fn word(self) -> &'static str {
+        STATISTICS.iter().find(|&&(_, statistic)| statistic == self).map_or("", |&(word, _)| word)
+    }
+}
+
+impl Alert {
+    /// Whether it can be judged by the results of this window; otherwise the member that is in
+    /// the way, and what it would have to be.
+    pub fn fits(&self, window: &Window) -> Result<(), (&'static str, String)> {
+        if !self.hold.is_zero() && matches!(window.kind, WindowKind::Session { .. }) {
+            let expected = "no `for`: between two sessions there is always a pause, so nothing lasts";
+            return Err(("for", expected.to_owned()));
+        }
+        match &window.fields {
+            Some(fields) if !fields.contains(&self.field) => {
+                let shown = if fields.is_empty() { "none".to_owned() } else { fields.join(", ") };
+                Err(("field", format!("a field that window {:?} shows; it shows {shown}", window.name)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// `[[alert]]`: replaces all default alerts. Default alerts on a window that is not configured
-/// any more go without a word.
-pub(super) fn alerts(
-    config: &mut Config,
-    value: Option<&DeValue<'_>>,
-    place: &Place<'_>,
-    errors: &mut Errors,
-) {
+/// any more, or does not show their field, go without a word.
+pub(super) fn alerts(loading: &mut Loading, value: Option<&Spanned<DeValue<'_>>>, place: &Place<'_>) {
+    let Loading { config, origins, errors } = loading;
+    let windows = &config.windows;
     let Some(value) = value else {
-        let windows = &config.windows;
-        config.alerts.retain(|alert| windows.iter().any(|window| window.name == alert.window));
+        let fits = |alert: &Alert, window: &Window| window.name == alert.window && alert.fits(window).is_ok();
+        config.alerts.retain(|alert| windows.iter().any(|window| fits(alert, window)));
         return;
     };
+    let origins = origins.give(TABLE.name, place.origin(value.span().start));
     config.alerts.clear();
-    entries(value, "alert", place, errors, |mut entry| {
-        if let Some(alert) = alert(&mut entry, &config.windows, &config.alerts) {
+    entries(value, TABLE.name, place, errors, |mut entry| {
+        if let Some(alert) = alert(&mut entry, windows, &config.alerts) {
             config.alerts.push(alert);
+            origins.push(place.origin(entry.at));
         }
     });
 }
 
 fn alert(entry: &mut Entry<'_, '_>, windows: &[Window], alerts: &[Alert]) -> Option<Alert> {
-    entry.unknown_keys(ALERT_KEYS);
+    entry.unknown_keys(&TABLE);
     let name = entry.text("name", "a name")?;
     let names: Vec<&str> = windows.iter().map(|w| w.name.as_str()).collect();
     let known = format!("the name of a window: {}", names.join(", "));
@@ -79,11 +126,6 @@ fn alert(entry: &mut Entry<'_, '_>, windows: &[Window], alerts: &[Alert]) -> Opt
         Some(_) => entry.duration("for", MOST_HOLD, "a duration such as \"30s\", 1d at most")?,
         None => Duration::ZERO,
     };
-    if !hold.is_zero() && matches!(of.kind, WindowKind::Session { .. }) {
-        let value = entry.get("for")?;
-        entry.wrong("for", value, "no `for`: between two sessions there is always a pause, so nothing lasts");
-        return None;
-    }
     const LEVEL: &str = "one of info, warning, critical";
     let level = entry.text("level", LEVEL)?;
     if !["info", "warning", "critical"].contains(&level) {
@@ -92,15 +134,21 @@ fn alert(entry: &mut Entry<'_, '_>, windows: &[Window], alerts: &[Alert]) -> Opt
         return None;
     }
     let message = entry.text("message", "a text such as \"too high: {value:.1}\"")?;
-    Some(Alert {
+    let alert = Alert {
         name: name.to_owned(),
         window: window.to_owned(),
-        field: field.to_owned(),
+        field: field_name(field).to_owned(),
         statistic,
         above,
         below,
         hold,
         level: level.to_owned(),
         message: message.to_owned(),
-    })
+    };
+    if let Err((key, expected)) = alert.fits(of) {
+        let value = entry.get(key)?;
+        entry.wrong(key, value, &expected);
+        return None;
+    }
+    Some(alert)
 }

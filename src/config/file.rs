@@ -1,26 +1,39 @@
 //! The TOML file: read with the position of every key and value, so that an error can say
 //! file, line and column.
 
+use std::sync::Arc;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::layers::{Loading, Origin, hint, unknown_key};
 use super::options::{self, OPTIONS, Raw};
-use super::{Config, Errors, alerts, hint, windows};
+use super::tables::TABLES;
+use super::{alerts, filters, windows};
 
 /// A file being read: turns byte positions into `file:line:column`.
 pub(super) struct Place<'a> {
-    file: &'a str,
+    file: Arc<str>,
     text: &'a str,
 }
 
 impl Place<'_> {
     /// `file:line:column: ` of a byte position; columns count characters.
     pub(super) fn at(&self, position: usize) -> String {
+        let (line, before) = self.line(position);
+        format!("{}:{line}:{}: ", self.file, before.chars().count() + 1)
+    }
+
+    /// Where a value came from that stands there.
+    pub(super) fn origin(&self, position: usize) -> Origin {
+        Origin::File { file: Arc::clone(&self.file), line: self.line(position).0 }
+    }
+
+    /// The number of the line, and what stands in it before the position.
+    fn line(&self, position: usize) -> (usize, &str) {
         let before = self.text.get(..position).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
         let start = before.rfind('\n').map_or(0, |n| n + 1);
-        let column = before[start..].chars().count() + 1;
-        format!("{}:{line}:{column}: ", self.file)
+        (before.matches('\n').count() + 1, &before[start..])
     }
 
     /// What stands there, for the message.
@@ -34,36 +47,51 @@ impl Place<'_> {
     }
 }
 
-/// Applies a file to `config`; what is wrong is added to `errors`.
-pub fn apply(config: &mut Config, file: &str, text: &str, errors: &mut Errors) {
-    let place = Place { file, text };
-    let table = match DeTable::parse(text) {
-        Ok(table) => table,
-        Err(error) => {
+/// Applies a file to what is being loaded.
+pub(super) fn apply(loading: &mut Loading, file: &str, text: &str) {
+    let place = Place { file: Arc::from(file), text };
+    let (table, wrong) = DeTable::parse_recoverable(text);
+    if !wrong.is_empty() {
+        // What else it says is a guess, and complaints about guesses mislead.
+        for error in wrong {
             let at = place.at(error.span().map_or(0, |span| span.start));
-            errors.0.push(format!("{at}{}", error.message().trim()));
-            return;
+            loading.errors.0.push(format!("{at}{}", error.message().trim().replace('\n', ": ")));
         }
-    };
-    for (key, value) in table.get_ref() {
+        return;
+    }
+    let table = table.get_ref();
+    for (key, value) in table {
         let name: &str = key.get_ref();
         let at = place.at(key.span().start);
-        match (name, value.get_ref()) {
-            ("window", value) => windows::windows(config, value, &place, &at, errors),
-            ("alert", _) => {} // After the windows, which alerts name.
-            (section, DeValue::Table(options)) if is_section(section) => {
+        match value.get_ref() {
+            _ if TABLES.iter().any(|table| table.name == name) => {} // Below, in their order.
+            DeValue::Table(options) if is_section(name) => {
                 for (key, value) in options {
-                    set(config, section, key, value, &place, errors);
+                    set(loading, name, key, value, &place);
                 }
             }
-            (section, _) if is_section(section) => {
-                errors.0.push(format!("{at}{section}: expected a section, [{section}]"));
+            _ if is_section(name) => {
+                loading.errors.0.push(format!("{at}{name}: expected a section, [{name}]"));
             }
-            _ => errors.0.push(format!("{at}{name}: unknown key{}", top_hint(name))),
+            _ => loading.errors.0.push(format!("{at}{name}: unknown key{}", top_hint(name))),
         }
     }
-    let alerts = table.get_ref().get("alert").map(Spanned::get_ref);
-    alerts::alerts(config, alerts, &place, errors);
+    if let Some(value) = table.get("window") {
+        windows::windows(loading, value, &place);
+    }
+    // After the windows, which alerts name.
+    alerts::alerts(loading, table.get("alert"), &place);
+    if let Some(value) = table.get("filter") {
+        filters::filters(loading, value, &place);
+    }
+}
+
+/// What to say of a file that is not UTF-8.
+pub(super) fn not_utf8(file: &str, error: &std::string::FromUtf8Error) -> String {
+    let good = error.utf8_error().valid_up_to();
+    let text = std::str::from_utf8(&error.as_bytes()[..good]).unwrap_or_default();
+    let at = Place { file: Arc::from(file), text }.at(good);
+    format!("{at}not UTF-8 from here on; save the file as UTF-8")
 }
 
 fn is_section(name: &str) -> bool {
@@ -76,32 +104,29 @@ fn top_hint(name: &str) -> String {
         return format!("; did you mean {:?}, in [{}]?", option.key, option.section());
     }
     let sections = OPTIONS.iter().map(options::Opt::section);
-    hint(name, sections.chain(["window", "alert"]))
+    hint(name, sections.chain(TABLES.iter().map(|table| table.name)))
 }
 
 fn set(
-    config: &mut Config,
+    loading: &mut Loading,
     section: &str,
     key: &Spanned<std::borrow::Cow<'_, str>>,
     value: &Spanned<DeValue<'_>>,
     place: &Place<'_>,
-    errors: &mut Errors,
 ) {
     let full = format!("{section}.{}", key.get_ref());
     let Some(option) = options::by_key(&full) else {
-        let elsewhere = OPTIONS.iter().find(|option| option.name() == key.get_ref());
-        let hint = match elsewhere {
-            Some(option) => format!("; did you mean {:?}?", option.key),
-            None => hint(&full, OPTIONS.iter().map(|option| option.key)),
-        };
         let at = place.at(key.span().start);
-        errors.0.push(format!("{at}{full}: unknown key{hint}"));
+        loading.errors.0.push(format!("{at}{full}: unknown key{}", unknown_key(&full)));
         return;
     };
-    if let Err(expected) = option.set(config, &raw(value.get_ref())) {
-        let at = place.at(value.span().start);
-        let source = place.source(value.span());
-        errors.0.push(format!("{at}{full} = {source}: expected {expected}"));
+    match option.set(&mut loading.config, &raw(value.get_ref())) {
+        Ok(()) => loading.note(option, place.origin(key.span().start)),
+        Err(expected) => {
+            let at = place.at(value.span().start);
+            let source = place.source(value.span());
+            loading.errors.0.push(format!("{at}{full} = {source}: expected {expected}"));
+        }
     }
 }
 

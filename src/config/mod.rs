@@ -1,23 +1,29 @@
 //! What was typed: defaults < file < `FLUMEN_*` environment < flags.
 //!
-//! Every option stands once, in [`options::OPTIONS`]: key, bounds, default, help and where it
-//! goes. The file, the environment, the flags, the default file and the README's table all come
-//! from there. Errors are collected, all of them, each with its place and what was expected.
+//! Every option stands once, in [`options::OPTIONS`]: key, bounds, help, where it goes and what a
+//! reload does with it. The file, the environment, the flags, the default file, the manual page and
+//! the README's table all come from there; what tables of the file take is in [`tables`]. Errors are
+//! collected, all of them, each with its place and what was expected. Where each value came from is
+//! noted when it is set ([`Origins`]).
 
 mod alerts;
-pub mod file;
+pub mod effective;
+pub mod entries;
+mod file;
+mod filters;
+mod layers;
 pub mod options;
-mod tables;
+pub mod tables;
 pub mod units;
-pub mod windows;
+mod windows;
 
-use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use crate::event::Member;
 use crate::event::filter::Filter;
+use crate::event::rules;
+pub use layers::{Errors, Flag, Given, Loaded, Origin, Origins, Sources, load};
 
 /// The configuration, complete and within bounds.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +40,8 @@ pub struct Config {
     pub publish: Publish,
     /// `[limits]`
     pub limits: Limits,
+    /// `[rules]`
+    pub rules: Rules,
     /// `[shutdown]`
     pub shutdown: Shutdown,
     /// `[log]`
@@ -42,6 +50,19 @@ pub struct Config {
     pub windows: Vec<Window>,
     /// `[[alert]]`
     pub alerts: Vec<Alert>,
+    /// `[[filter]]`
+    pub filters: Vec<rules::Filter>,
+}
+
+impl Config {
+    /// The rules that events are filtered by.
+    pub fn event_rules(&self) -> rules::Rules {
+        let age = self.rules.max_age;
+        rules::Rules {
+            filters: self.filters.clone(),
+            max_age_seconds: (!age.is_zero()).then_some(age.as_secs_f64()),
+        }
+    }
 }
 
 /// `[ingest]`
@@ -157,6 +178,13 @@ pub struct Limits {
     pub keys: usize,
 }
 
+/// `[rules]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Older events are filtered; zero: none are.
+    pub max_age: Duration,
+}
+
 /// `[shutdown]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shutdown {
@@ -253,6 +281,15 @@ pub enum WindowKind {
 }
 
 impl WindowKind {
+    /// The contract's name of it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Tumbling { .. } => "tumbling",
+            Self::Sliding { .. } => "sliding",
+            Self::Session { .. } => "session",
+        }
+    }
+
     /// How long after the end of a result the next one of its group ends at the earliest, if it
     /// comes without a pause.
     pub fn step(self) -> Duration {
@@ -306,81 +343,6 @@ impl Default for Config {
     fn default() -> Self {
         options::defaults()
     }
-}
-
-/// Where the configuration comes from.
-#[derive(Clone, Debug, Default)]
-pub struct Sources<'a> {
-    /// A TOML file.
-    pub file: Option<&'a Path>,
-    /// Variables whose names begin with `FLUMEN_`.
-    pub env: Vec<(String, String)>,
-    /// Flags by the key they set.
-    pub flags: Vec<(&'static str, String)>,
-}
-
-/// Everything that is wrong, a line each.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Errors(pub Vec<String>);
-
-impl fmt::Display for Errors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
-    }
-}
-
-impl std::error::Error for Errors {}
-
-/// `FLUMEN_*` variables that are not options.
-const OTHER_VARIABLES: &[&str] = &["FLUMEN_CONFIG"];
-
-/// Puts the layers together.
-pub fn load(sources: &Sources<'_>) -> Result<Config, Errors> {
-    let mut config = Config::default();
-    let mut errors = Errors::default();
-    if let Some(path) = sources.file {
-        match std::fs::read_to_string(path) {
-            Ok(text) => file::apply(&mut config, &path.display().to_string(), &text, &mut errors),
-            Err(error) => errors.0.push(format!("{}: {error}", path.display())),
-        }
-    }
-    for (name, value) in &sources.env {
-        if OTHER_VARIABLES.contains(&name.as_str()) {
-            continue;
-        }
-        match options::by_variable(name) {
-            Some(option) => {
-                if let Err(expected) = option.set_text(&mut config, value) {
-                    let key = option.key;
-                    errors.0.push(format!("{name}={value}: {key}: expected {expected}"));
-                }
-            }
-            None => {
-                let known = options::OPTIONS.iter().map(options::Opt::variable);
-                let hint = hint(name, known);
-                errors.0.push(format!("{name}: unknown variable{hint}"));
-            }
-        }
-    }
-    for (key, value) in &sources.flags {
-        let flag = key.replace('.', "-");
-        match options::by_key(key).map(|option| option.set_text(&mut config, value)) {
-            Some(Ok(())) => {}
-            Some(Err(expected)) => errors.0.push(format!("--{flag}={value}: {key}: expected {expected}")),
-            None => errors.0.push(format!("--{flag}: no such option")),
-        }
-    }
-    if errors.0.is_empty() { Ok(config) } else { Err(errors) }
-}
-
-/// `; did you mean "..."?` for the nearest of the known names, if one is near.
-fn hint(name: &str, known: impl Iterator<Item = impl AsRef<str>>) -> String {
-    known
-        .map(|known| (strsim::damerau_levenshtein(name, known.as_ref()), known))
-        .min_by_key(|&(distance, _)| distance)
-        .filter(|&(distance, _)| distance <= 2.max(name.len() / 3))
-        .map(|(_, known)| format!("; did you mean {:?}?", known.as_ref()))
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

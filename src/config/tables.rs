@@ -1,5 +1,5 @@
-//! Arrays of tables, `[[window]]` and `[[alert]]`: what reading them has in common. Errors name
-//! file, line, column, the key and what was expected.
+//! Arrays of tables, `[[window]]`, `[[alert]]` and `[[filter]]`: what they take, and what reading
+//! them has in common. Errors name file, line, column, the key and what was expected.
 
 use std::time::Duration;
 
@@ -7,8 +7,34 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::file::Place;
+use super::layers::hint;
 use super::units::parse_duration;
-use super::{Errors, hint};
+use super::{Errors, alerts, filters, windows};
+
+/// A kind of table.
+pub struct Table {
+    /// `window`, for `[[window]]`.
+    pub name: &'static str,
+    /// What such tables are, sentences.
+    pub help: &'static str,
+    /// What stands in one.
+    pub keys: &'static [Key],
+}
+
+/// A member of a table.
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes.
+    pub help: &'static str,
+}
+
+pub(super) const fn key(name: &'static str, help: &'static str) -> Key {
+    Key { name, help }
+}
+
+/// All kinds of tables, in the order of the default file.
+pub static TABLES: &[Table] = &[windows::TABLE, alerts::TABLE, filters::TABLE];
 
 /// One table of an array of tables, being read.
 pub(super) struct Entry<'a, 'e> {
@@ -32,11 +58,11 @@ impl<'a> Entry<'a, '_> {
         self.error(value.span().start, &format!(".{key} = {source}: expected {expected}"));
     }
 
-    pub(super) fn unknown_keys(&mut self, known: &[&str]) {
+    pub(super) fn unknown_keys(&mut self, table: &Table) {
         for (key, _) in self.table {
             let (name, position) = (key.get_ref(), key.span().start);
-            if !known.contains(&name.as_ref()) {
-                let hint = hint(name, known.iter());
+            if !table.keys.iter().any(|known| known.name == name.as_ref()) {
+                let hint = hint(name, table.keys.iter().map(|known| known.name));
                 self.error(position, &format!(".{name}: unknown key{hint}"));
             }
         }
@@ -133,14 +159,14 @@ impl<'a> Entry<'a, '_> {
 
 /// Reads an array of tables with `read`.
 pub(super) fn entries<'a>(
-    value: &'a DeValue<'a>,
+    value: &'a Spanned<DeValue<'a>>,
     what: &'static str,
     place: &'a Place<'a>,
     errors: &mut Errors,
     mut read: impl FnMut(Entry<'a, '_>),
 ) {
-    let Some(list) = value.as_array() else {
-        errors.0.push(format!("{what}: expected tables, [[{what}]]"));
+    let Some(list) = value.get_ref().as_array() else {
+        errors.0.push(format!("{}{what}: expected tables, [[{what}]]", place.at(value.span().start)));
         return;
     };
     for item in list {

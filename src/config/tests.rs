@@ -1,13 +1,21 @@
 //! The layers, the bounds, and what errors say.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
 use super::options::{Kind, OPTIONS, default_toml};
 use super::*;
 
 fn from_toml(text: &str) -> Result<Config, Errors> {
-    let mut config = Config::default();
-    let mut errors = Errors::default();
-    file::apply(&mut config, "flumen.toml", text, &mut errors);
-    if errors.0.is_empty() { Ok(config) } else { Err(errors) }
+    loaded(text).map(|loaded| loaded.config)
+}
+
+fn loaded(text: &str) -> Result<Loaded, Errors> {
+    let mut loading = layers::Loading::default();
+    file::apply(&mut loading, "flumen.toml", text);
+    let layers::Loading { config, origins, errors } = loading;
+    if errors.0.is_empty() { Ok(Loaded { config, origins }) } else { Err(errors) }
 }
 
 #[track_caller]
@@ -41,7 +49,8 @@ fn every_option_is_settable_from_file_and_environment_and_bounded() {
         let file =
             |text: &str| from_toml(&format!("[{}]\n{} = {}", option.section(), option.name(), quoted(text)));
         let env = |text: &str| {
-            load(&Sources { env: vec![(option.variable(), text.to_owned())], ..Sources::default() })
+            let env = vec![(option.variable().into(), text.into())];
+            load(&Sources { env, ..Sources::default() }).map(|loaded| loaded.config)
         };
         let set = file(good).unwrap();
         assert_ne!(set, Config::default(), "{} is set", option.key);
@@ -60,18 +69,28 @@ fn every_option_is_settable_from_file_and_environment_and_bounded() {
 fn later_layers_win() {
     let dir = std::env::temp_dir().join(format!("flumen-config-{}", std::process::id()));
     std::fs::write(&dir, "[threads]\ningest = 1\nwindow = 1\n[http]\nlisten = \"127.0.0.1:1\"").unwrap();
-    let config = load(&Sources {
+    let Loaded { config, origins } = load(&Sources {
         file: Some(&dir),
         env: vec![
             ("FLUMEN_THREADS_WINDOW".into(), "2".into()),
             ("FLUMEN_HTTP_LISTEN".into(), "127.0.0.1:2".into()),
         ],
-        flags: vec![("http.listen", "127.0.0.1:3".into())],
+        flags: vec![
+            Flag::own("http.listen", "127.0.0.1:3"),
+            Flag::own("http.sse_clients", "4"),
+            Flag::set("http.sse_clients = 5").unwrap(),
+        ],
     })
     .unwrap();
     std::fs::remove_file(&dir).unwrap();
     assert_eq!((config.threads.ingest, config.threads.window), (1, 2));
-    assert_eq!(config.http.listen.port(), 3);
+    assert_eq!((config.http.listen.port(), config.http.sse_clients), (3, 5));
+    let origin = |key| origins.option(options::by_key(key).unwrap()).to_string();
+    let file = dir.display();
+    assert_eq!(
+        ["threads.ingest", "threads.window", "http.listen", "http.sse_clients", "threads.pin"].map(origin),
+        [&format!("{file}:2"), "FLUMEN_THREADS_WINDOW", "--http-listen", "--set", "default"]
+    );
 }
 
 #[test]
@@ -82,7 +101,7 @@ fn errors_name_file_line_key_and_what_was_expected() {
     );
     complains(
         "[time]\nwatermark_delay = \"5 parsecs\"",
-        "flumen.toml:2:19: time.watermark_delay = \"5 parsecs\": expected a duration from 0ms to 1d such as \"250ms\"",
+        "flumen.toml:2:19: time.watermark_delay = \"5 parsecs\": expected a duration of whole milliseconds from 0s to 1d such as \"250ms\"",
     );
     complains("[time]\nidle_timeout = 5", "flumen.toml:2:16: time.idle_timeout = 5: expected a duration");
     complains(
@@ -115,7 +134,7 @@ fn windows_and_alerts() {
     assert_eq!(config.windows.len(), 1);
     assert!(config.alerts.is_empty(), "the default alerts' window is gone");
     complains(&format!("{one}{one}"), "another window has this name");
-    complains("window = []", "flumen.toml:1:1: window: at least one window is needed");
+    complains("window = []", "flumen.toml:1:10: window: at least one window is needed");
     complains("[[window]]\nkind = \"tumbling\"", "flumen.toml:1:1: window.name is missing");
     complains(&one.replace("tumbling", "tumblin"), "expected \"tumbling\", \"sliding\" or \"session\"");
     complains(
@@ -216,3 +235,140 @@ fn windows_that_cannot_be() {
     let windows: String = (0..257).map(|n| session.replace("\"w\"", &format!("\"w{n}\""))).collect();
     complains(&windows, "more than 256 windows");
 }
+
+#[test]
+fn filters_and_what_they_cannot_be() {
+    let filter = "[[filter]]\ntype = \"t\"\nfield = \"data.a.b\"\nmin = -1\n";
+    let text =
+        format!("{filter}[[filter]]\nfield = \"data.data.x\"\nmax = 2.5\n[rules]\nmax_age = \"90m\"\n");
+    let config = from_toml(&text).unwrap();
+    let json = r#"{"filters":[{"type":"t","field":"a.b","min":-1},{"field":"data.data.x","max":2.5}],
+                   "max_age_seconds":5400}"#;
+    assert_eq!(config.event_rules(), rules::Rules::parse(json.as_bytes()).unwrap());
+    assert_eq!(Config::default().event_rules(), rules::Rules::default());
+    complains("[[filter]]\nmin = 1", "flumen.toml:1:1: filter.field is missing: expected the name");
+    complains(&filter.replace("min = -1", ""), "flumen.toml:1:1: filter: it needs min, max or both");
+    complains(
+        &filter.replace("min", "mim"),
+        "flumen.toml:4:1: filter.mim: unknown key; did you mean \"min\"?",
+    );
+    complains(&filter.replace("-1", "\"low\""), "flumen.toml:4:7: filter.min = \"low\": expected a number");
+    complains(&filter.replace("-1", "nan"), "flumen.toml:4:7: filter.min = nan: expected a number");
+    complains(&format!("{filter}max = -2\n"), "flumen.toml:5:7: filter: min -1 is above max -2");
+    complains(&filter.replace("\"t\"", "5"), "flumen.toml:2:8: filter.type = 5: expected the type of events");
+    complains("filter = 5", "flumen.toml:1:10: filter: expected tables, [[filter]]");
+    complains("[[filters]]\n", "flumen.toml:1:3: filters: unknown key; did you mean \"filter\"?");
+    complains(
+        "[rules]\nmax_age = \"1.5ms\"",
+        "rules.max_age = \"1.5ms\": expected a duration of whole milli",
+    );
+}
+
+#[test]
+fn an_alert_needs_a_field_that_its_window_shows() {
+    let window =
+        "[[window]]\nname = \"realtime\"\nkind = \"tumbling\"\nsize = \"1s\"\nfields = [\"a\", \"data.b\"]\n";
+    let alert = |field: &str| {
+        format!(
+            "{window}[[alert]]\nname = \"n\"\nwindow = \"realtime\"\nfield = \"{field}\"\nstatistic = \"max\"\n\
+             above = 1\nlevel = \"info\"\nmessage = \"m\"\n"
+        )
+    };
+    assert_eq!(from_toml(&alert("data.a")).unwrap().alerts[0].field, "a");
+    assert!(from_toml(&alert("b")).is_ok());
+    complains(
+        &alert("c"),
+        "flumen.toml:9:9: alert.field = \"c\": expected a field that window \"realtime\" shows; it shows a, b",
+    );
+    assert!(from_toml(window).unwrap().alerts.is_empty(), "default alerts that could never fire go");
+}
+
+#[test]
+fn what_is_typed_is_read_or_refused_whole() {
+    let bytes = |text: &[u8]| OsString::from_vec(text.to_vec());
+    let env = |name: &[u8], value: &[u8]| {
+        let env = vec![(bytes(name), bytes(value)), (bytes(b"OTHER\xff"), bytes(b"\xff"))];
+        load(&Sources { env, ..Sources::default() })
+    };
+    assert!(env(b"FLUMEN_CONFIG", b"\xff").is_ok(), "a path need not be UTF-8");
+    let said = |result: Result<Loaded, Errors>| result.unwrap_err().to_string();
+    assert_eq!(
+        said(env(b"FLUMEN_THREADS_IDLE", b"park\xff")),
+        "FLUMEN_THREADS_IDLE=\"park\\xFF\": not UTF-8: expected one of \"park\", \"spin\""
+    );
+    assert_eq!(said(env(b"FLUMEN_X\xff", b"")), "FLUMEN_X\u{fffd}: unknown variable");
+    let set = |text: &str| {
+        let flags = vec![Flag::set(text).unwrap()];
+        load(&Sources { flags, ..Sources::default() })
+    };
+    assert!(Flag::set("threads.pin").unwrap_err().contains("key=value"));
+    assert_eq!(set("threads.cores=[1, 2]").unwrap().config.threads.cores, [1, 2]);
+    assert_eq!(
+        said(set("thread.pin=false")),
+        "--set thread.pin=false: unknown key; did you mean \"threads.pin\"?"
+    );
+    assert_eq!(said(set("threads.pin=no")), "--set threads.pin=no: threads.pin: expected true or false");
+    assert_eq!(
+        said(set("window.size=1s")),
+        "--set window.size=1s: unknown key; [[window]] can only stand in a file"
+    );
+}
+
+/// A configuration with something of everything, and odd texts.
+const EVERYTHING: &str = "[time]\nidle_timeout = \"1500ms\"\n[threads]\ncores = [0, 3]\nidle = \"spin\"\n\
+    [limits]\nmessage_size = 1000\n[rules]\nmax_age = \"1d\"\n\
+    [[window]]\nname = \"w\"\nkind = \"sliding\"\nsize = \"10s\"\nslide = \"3s\"\n\
+    group_by = [\"source\", \"data.type\", \"metadata.r\\\"k\"]\nallowed_lateness = \"1m\"\n\
+    where = \"type == 'a' and (value > 1e-300 or not has(b))\"\nfields = [\"data.data.x\", \"y\"]\n\
+    distinct = [\"user id\"]\n\
+    [[window]]\nname = \"s\"\nkind = \"session\"\ngap = \"250ms\"\nfields = []\n\
+    [[window]]\nname = \"t\"\nkind = \"tumbling\"\nsize = \"7d\"\n\
+    [[alert]]\nname = 'odd \"\\name'\nwindow = \"t\"\nfield = \"data.data.x\"\nstatistic = \"p95\"\nbelow = -1e300\n\
+    for = \"90s\"\nlevel = \"critical\"\nmessage = \"tab\\t, line\\n, del\\u007f, [31m # σ \\\\\"\n\
+    [[filter]]\nfield = \"data.data.v\"\nmin = -0.0\nmax = 1e17\n\
+    [[filter]]\ntype = \"\\u0001\"\nfield = \"v\"\nmax = 5\n";
+
+#[test]
+fn what_flumen_config_prints_reads_back() {
+    let all_default = loaded("").unwrap();
+    assert_eq!(from_toml(&effective::toml(&all_default, false)), Ok(Config::default()));
+    let everything = EVERYTHING.replace("[31m", "\\u001b[31m");
+    let tumbling = "[[window]]\nname = \"realtime\"\nkind = \"tumbling\"\nsize = \"1s\"\n";
+    for text in [&*everything, "alert = []", tumbling, &tumbling.replace("realtime", "other"), FULL_LIMITS] {
+        let loaded = loaded(text).unwrap_or_else(|e| panic!("{e}"));
+        for changed in [false, true] {
+            let shown = effective::toml(&loaded, changed);
+            let again = from_toml(&shown).unwrap_or_else(|e| panic!("{e}\n{shown}"));
+            assert_eq!(again, loaded.config, "{shown}");
+        }
+    }
+    let loaded = loaded(&everything).unwrap();
+    let shown = effective::toml(&loaded, false);
+    for line in [
+        "idle_timeout = \"1500ms\"  # flumen.toml:2",
+        "listen = \"127.0.0.1:8000\"  # default",
+        "message_size = \"1000\"  # flumen.toml:7; reloadable",
+        "[[window]]  # flumen.toml:10",
+        "event_types = 1024  # default; reloadable up to its value at the start",
+        "group_by = [\"source\", \"data.type\", \"metadata.r\\\"k\"]",
+        "[[alert]]  # flumen.toml:29",
+        "[[filter]]  # flumen.toml:38",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
+    }
+    for option in OPTIONS {
+        assert!(shown.contains(&format!("\n{} = ", option.name())), "{}", option.key);
+    }
+    let changed = effective::toml(&loaded, true);
+    assert!(!changed.contains("# default") && changed.matches("[[").count() == 6, "{changed}");
+    let json = effective::json(&loaded, true);
+    assert_eq!(json["options"][0]["key"], "threads.cores");
+    assert_eq!(json["options"][0]["value"], serde_json::json!([0, 3]));
+    assert_eq!(json["options"][0]["from"], "flumen.toml:4");
+    assert_eq!(json["window"][1]["value"]["gap"], "250ms");
+    assert_eq!(json["window"][1]["from"], "flumen.toml:20");
+    let odd = Origin::File { file: "a\nb".into(), line: 1 };
+    assert_eq!(odd.to_string(), "a\\nb:1", "a comment has one line");
+}
+
+const FULL_LIMITS: &str = "[limits]\nkeys = 100_000_000\n";

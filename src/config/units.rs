@@ -30,7 +30,7 @@ pub fn format_duration(duration: Duration) -> String {
             return format!("{}{unit}", ms / per);
         }
     }
-    format!("{ms}ms")
+    if ms == 0 { "0s".to_owned() } else { format!("{ms}ms") }
 }
 
 /// `"1MiB"`, `"64KiB"`, `"1MB"`, `"4096"` (bytes).
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn both_ways() {
-        for text in ["250ms", "5s", "5m", "1h", "2d", "1500ms"] {
+        for text in ["250ms", "5s", "5m", "1h", "2d", "1500ms", "0s"] {
             assert_eq!(format_duration(parse_duration(text).unwrap()), text);
         }
         assert_eq!(parse_duration("1.5s"), Some(Duration::from_millis(1_500)));

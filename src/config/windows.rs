@@ -3,73 +3,39 @@
 use std::fmt;
 use std::time::Duration;
 
+use toml::Spanned;
 use toml::de::DeValue;
 
 use super::file::Place;
-use super::tables::{Entry, entries};
+use super::layers::Loading;
+use super::tables::{Entry, Table, entries, key};
 use super::units::format_duration;
-use super::{Config, Errors, Window, WindowKind};
-use crate::event::Member;
+use super::{Window, WindowKind};
 use crate::event::filter::Filter;
+use crate::event::{Member, field_name};
 
-/// The default windows and alerts, as they would stand in a file.
-pub(super) const DEFAULT_TOML: &str = r#"
-# Windows of event time. A [[window]] in this file replaces all default windows. The first one
-# is published live and drives the dashboard. docs/WINDOWS.md explains them.
-#
-#   kind              "tumbling" with size; "sliding" with size and slide; "session" with gap
-#   group_by          a result for each combination: source, type, a string of data ("user_id")
-#                     or of metadata ("metadata.rack")
-#   where             only these events: "type == 'user_action' and value >= 10"
-#   fields            only these numeric fields; all by default
-#   distinct          count the distinct values of these strings
-#   allowed_lateness  how long late events still revise a result; 0s by default
-[[window]]
-name = "realtime"
-kind = "tumbling"
-size = "10s"
-
-[[window]]
-name = "minute"
-kind = "tumbling"
-size = "1m"
-
-[[window]]
-name = "sliding"
-kind = "sliding"
-size = "5m"
-slide = "1m"
-
-[[window]]
-name = "session"
-kind = "session"
-gap = "5m"
-group_by = ["source"]
-allowed_lateness = "0s"
-
-# Alerts on final results. An [[alert]] in this file replaces all default alerts. `statistic` is
-# count, sum, min, max, avg, std, p50, p95 or p99; `level` is info, warning or critical. It fires
-# when the statistic has been `above` (or `below`) a number in every result of a group `for` so long
-# (at once without `for`), and is resolved by the first result that is not, or that is missing. In
-# `message` stand {value}, {threshold} (also {value:.1}), {group}, {window}, {field} and {name}.
-[[alert]]
-name = "high-sensor-value"
-window = "realtime"
-field = "value"
-statistic = "max"
-above = 80.0
-level = "warning"
-message = "High sensor value detected: {value:.1}"
-
-[[alert]]
-name = "high-variance"
-window = "realtime"
-field = "value"
-statistic = "std"
-above = 10.0
-level = "info"
-message = "High variance detected: σ={value:.1}"
-"#;
+/// What a `[[window]]` is.
+pub(super) const TABLE: Table = Table {
+    name: "window",
+    help: "Windows of event time. A [[window]] in this file replaces all default windows. The first one is \
+           published live and drives the dashboard. docs/WINDOWS.md explains them.",
+    keys: &[
+        key("name", "letters, digits, _ and -"),
+        key("kind", "\"tumbling\" with size; \"sliding\" with size and slide; \"session\" with gap"),
+        key("size", "how long one is: \"10s\""),
+        key("slide", "from the start of one to the start of the next, at most the size"),
+        key("gap", "events at most so far apart belong to one session"),
+        key(
+            "group_by",
+            "a result for each combination: source, type, a string of data (\"user_id\") or of metadata \
+             (\"metadata.rack\")",
+        ),
+        key("where", "only these events: \"type == 'user_action' and value >= 10\""),
+        key("fields", "only these numeric fields; all by default"),
+        key("distinct", "count the distinct values of these strings"),
+        key("allowed_lateness", "how long late events still revise a result; 0s by default"),
+    ],
+};
 
 /// Windows at most; the windowing keeps sets of them as bits.
 const MAX_WINDOWS: usize = 256;
@@ -84,8 +50,6 @@ const MAX_REVISION: u128 = 10_000;
 const MAX_GROUP_BY: usize = 8;
 const MAX_FIELDS: usize = 256;
 const MAX_DISTINCT: usize = 16;
-const KEYS: &[&str] =
-    &["name", "kind", "size", "slide", "gap", "group_by", "allowed_lateness", "where", "fields", "distinct"];
 const DURATION: &str = "a duration of whole milliseconds, at most 7d, such as \"10s\"";
 
 /// As `flumen check` shows it.
@@ -121,16 +85,12 @@ impl fmt::Display for Window {
 }
 
 /// `[[window]]`: replaces all default windows.
-pub(super) fn windows(
-    config: &mut Config,
-    value: &DeValue<'_>,
-    place: &Place<'_>,
-    at: &str,
-    errors: &mut Errors,
-) {
+pub(super) fn windows(loading: &mut Loading, value: &Spanned<DeValue<'_>>, place: &Place<'_>) {
+    let Loading { config, origins, errors } = loading;
+    let origins = origins.give(TABLE.name, place.origin(value.span().start));
     config.windows.clear();
     let before = errors.0.len();
-    entries(value, "window", place, errors, |mut entry| {
+    entries(value, TABLE.name, place, errors, |mut entry| {
         if let Some(window) = window(&mut entry) {
             let position = entry.at;
             if config.windows.iter().any(|w| w.name == window.name) {
@@ -139,16 +99,17 @@ pub(super) fn windows(
                 entry.error(position, &format!(": more than {MAX_WINDOWS} windows"));
             } else {
                 config.windows.push(window);
+                origins.push(place.origin(position));
             }
         }
     });
     if config.windows.is_empty() && errors.0.len() == before {
-        errors.0.push(format!("{at}window: at least one window is needed"));
+        errors.0.push(format!("{}window: at least one window is needed", place.at(value.span().start)));
     }
 }
 
 fn window(entry: &mut Entry<'_, '_>) -> Option<Window> {
-    entry.unknown_keys(KEYS);
+    entry.unknown_keys(&TABLE);
     const NAME: &str = "a name of 1 to 64 letters, digits, _ and -";
     let name = entry.text("name", NAME)?;
     let good = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
@@ -180,7 +141,7 @@ fn window(entry: &mut Entry<'_, '_>) -> Option<Window> {
     const DISTINCT: &str = "a list such as [\"user_id\"]";
     let distinct = entry.list("distinct", MAX_DISTINCT, DISTINCT, member).ok()?;
     const FIELDS: &str = "a list of numeric fields such as [\"value\", \"a.b\"]";
-    let field = |text: &str| match text.strip_prefix("data.").unwrap_or(text) {
+    let field = |text: &str| match field_name(text) {
         "" => Err(String::from("the name of a numeric field")),
         name => Ok(name.to_owned()),
     };

@@ -86,7 +86,10 @@ impl Error for Violation {}
 /// The frames of one connection.
 #[derive(Debug)]
 pub struct Decoder {
+    /// Of the message under way, if there is one.
     max_message: usize,
+    /// Of the messages after it.
+    next_max: usize,
     /// Unmasked bytes: the message under way and, behind it, the control frame that a read has cut.
     carry: Vec<u8>,
     /// How much of the carry is known to be whole UTF-8 characters, where it is a text.
@@ -119,6 +122,7 @@ impl Decoder {
     pub fn new(max_message: usize) -> Self {
         Self {
             max_message,
+            next_max: max_message,
             carry: Vec::new(),
             valid: 0,
             cut: None,
@@ -126,6 +130,15 @@ impl Decoder {
             head: [0; MAX_HEADER],
             head_len: 0,
             closed: false,
+        }
+    }
+
+    /// Another limit on a message, in bytes of payload. A message that has begun keeps the one it
+    /// began with.
+    pub fn set_max_message(&mut self, max_message: usize) {
+        self.next_max = max_message;
+        if self.open.is_none() {
+            self.max_message = max_message;
         }
     }
 
@@ -284,6 +297,7 @@ impl Decoder {
                 return Err(Violation::NOT_UTF8);
             }
             self.open = None;
+            self.max_message = self.next_max;
             self.valid = 0;
             visit(Item::Message { text, payload: &self.carry });
             self.carry.clear();

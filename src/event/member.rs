@@ -78,6 +78,17 @@ impl fmt::Display for Member {
     }
 }
 
+/// The flattened name of a numeric field as people may write it: `data.` in front is taken off.
+pub fn field_name(written: &str) -> &str {
+    written.strip_prefix(DATA).unwrap_or(written)
+}
+
+/// The same as it has to be written to be read back: a name that begins with `data.` itself gets
+/// another one in front.
+pub fn written_field(name: &str) -> String {
+    format!("{}{name}", if name.starts_with(DATA) { DATA } else { "" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,7 +21,7 @@ pub mod time;
 #[cfg(test)]
 mod tests;
 
-pub use member::Member;
+pub use member::{Member, field_name, written_field};
 pub use reader::{Outcome, Reader};
 pub use scratch::Scratch;
 use time::TimestampUnit;
@@ -129,7 +129,7 @@ impl Rejection {
 }
 
 /// Limits of one message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Levels of objects and arrays, the event's own object being the first.
     pub nesting: usize,

@@ -62,6 +62,15 @@ impl Reader {
         }
     }
 
+    /// Other limits, from the next message on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        if limits != self.limits {
+            self.limits = limits;
+            // What follows a known shape is not checked against limits that its first event met.
+            self.shapes.forget(&mut self.scratch);
+        }
+    }
+
     /// A reader that reads all JSON by serde_json and all MessagePack by the careful reader, the
     /// slow way: to compare with.
     pub fn without_scanner(limits: Limits) -> Self {

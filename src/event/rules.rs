@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Scratch;
+use super::{Scratch, field_name};
 
 /// The rules; none by default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -30,6 +30,18 @@ pub struct Filter {
     /// Values above are taken out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
+}
+
+impl Filter {
+    /// Whether it can take anything out and leave anything in; otherwise what is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        match (self.min, self.max) {
+            _ if self.field.is_empty() => Err("field is empty".to_owned()),
+            (None, None) => Err("it needs min, max or both".to_owned()),
+            (Some(min), Some(max)) if min > max => Err(format!("min {min} is above max {max}")),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What may be typed: today's form, and the prototype's.
@@ -60,19 +72,8 @@ impl Rules {
             });
         }
         for (at, filter) in filters.iter_mut().enumerate() {
-            if let Some(field) = filter.field.strip_prefix("data.") {
-                filter.field = field.to_owned();
-            }
-            match (filter.min, filter.max) {
-                _ if filter.field.is_empty() => {
-                    return Err(format!("filters[{at}].field is empty"));
-                }
-                (None, None) => return Err(format!("filters[{at}] needs min, max or both")),
-                (Some(min), Some(max)) if min > max => {
-                    return Err(format!("filters[{at}]: min {min} is above max {max}"));
-                }
-                _ => {}
-            }
+            filter.field = field_name(&filter.field).to_owned();
+            filter.check().map_err(|wrong| format!("filters[{at}]: {wrong}"))?;
         }
         if let Some(age) = typed.max_age_seconds
             && age <= 0.0
@@ -125,8 +126,8 @@ mod tests {
     fn what_is_wrong_is_said() {
         for (body, said) in [
             (r#"{"filter":[]}"#, "filter"),
-            (r#"{"filters":[{"field":"value"}]}"#, "filters[0] needs min, max or both"),
-            (r#"{"filters":[{"field":"","min":1}]}"#, "filters[0].field is empty"),
+            (r#"{"filters":[{"field":"value"}]}"#, "filters[0]: it needs min, max or both"),
+            (r#"{"filters":[{"field":"","min":1}]}"#, "filters[0]: field is empty"),
             (r#"{"filters":[{"field":"v","min":2,"max":1}]}"#, "min 2 is above max 1"),
             (r#"{"max_age_seconds":-1}"#, "-1"),
             ("nonsense", "expected"),

@@ -276,13 +276,18 @@ impl Shapes {
         }
         self.refused += 1;
         if self.refused == PATIENCE {
-            self.refused = 0;
-            for steps in [&mut self.json, &mut self.msgpack] {
-                steps.steps.clear();
-                steps.bytes.clear();
-            }
-            scratch.known.forget();
+            self.forget(scratch);
         }
+    }
+
+    /// Drops all shapes, and the names that are known for them.
+    pub(super) fn forget(&mut self, scratch: &mut Scratch) {
+        self.refused = 0;
+        for steps in [&mut self.json, &mut self.msgpack] {
+            steps.steps.clear();
+            steps.bytes.clear();
+        }
+        scratch.known.forget();
     }
 
     /// `None`: there is no room.

@@ -389,3 +389,38 @@ proptest! {
         }
     }
 }
+
+/// Events of a known shape, of either format, meet limits that are set after the shape was learned;
+/// the numbers of names are not mistaken for those of before.
+#[test]
+fn limits_that_change_hold_for_shapes_that_are_known() {
+    let json = r#"{"source":"s","type":"t","data":{"a":1,"b":{"c":{"d":2}}}}"#;
+    let packed = b"\x83\xa6source\xa1s\xa4type\xa1t\xa4data\x82\xa1a\x01\xa1b\x02".to_vec();
+    for (message, tight, reason) in [
+        (json.as_bytes().to_vec(), Limits { fields_per_event: 1, ..limits() }, Reject::TooManyFields),
+        (json.as_bytes().to_vec(), Limits { nesting: 3, ..limits() }, Reject::TooDeep),
+        (packed, Limits { fields_per_event: 1, ..limits() }, Reject::TooManyFields),
+    ] {
+        let mut reader = Reader::new(limits());
+        let read = |reader: &mut Reader| {
+            let mut said = None;
+            reader.read(&message, &mut |outcome| {
+                said = Some(outcome.event.map(Scratch::generation).map_err(|r| r.reason));
+            });
+            said.unwrap()
+        };
+        let generation = read(&mut reader).unwrap();
+        assert_eq!(read(&mut reader), Ok(generation));
+        reader.set_limits(limits());
+        assert_eq!(read(&mut reader), Ok(generation), "the same limits change nothing");
+        reader.set_limits(tight);
+        assert_eq!(read(&mut reader), Err(reason));
+        reader.set_limits(limits());
+        assert!(read(&mut reader).unwrap() > generation);
+        let batch = [b"[", json.as_bytes(), b",", json.as_bytes(), b"]"].concat();
+        reader.set_limits(Limits { events_per_message: 1, ..limits() });
+        let mut reasons = Vec::new();
+        reader.read(&batch, &mut |outcome| reasons.push(outcome.event.err().map(|r| r.reason)));
+        assert_eq!(reasons, [None, Some(Reject::TooLong)]);
+    }
+}

@@ -23,13 +23,7 @@ pub(super) fn parse_options(
     counters: &Arc<ParseCounters>,
 ) -> parse::Options {
     parse::Options {
-        limits: event::Limits {
-            nesting: config.limits.nesting,
-            fields_per_event: config.limits.fields_per_event,
-            events_per_message: config.limits.events_per_message,
-            timestamp_unit: timestamp_unit(config),
-        },
-        message_size: config.limits.message_size,
+        timestamp_unit: timestamp_unit(config),
         overload: config.ingest.overload,
         windows: windows.clone(),
         settings: Arc::clone(settings),

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::config::Overload;
 use crate::event;
 use crate::event::frame::{Decoder, Item as FrameItem};
+use crate::event::time::TimestampUnit;
 use crate::message::{Buffer, Chunk, ConnId, DeadLetter, Item, Reply};
 use crate::plan::windows::WindowPlan;
 use crate::runtime::cell::{Cell, Reader as SettingsReader};
@@ -55,10 +56,8 @@ pub struct Ports {
 
 /// What a parse thread needs to know.
 pub struct Options {
-    /// Limits of one message.
-    pub limits: event::Limits,
-    /// Bytes of one message.
-    pub message_size: usize,
+    /// How to read numbers in `timestamp`.
+    pub timestamp_unit: TimestampUnit,
     /// What to do when the rings stay full.
     pub overload: Overload,
     /// Rules and limits that change while running.
@@ -108,7 +107,7 @@ pub struct Parse {
     conns: Vec<Option<Conn>>,
     reader: event::Reader,
     work: Work,
-    message_size: usize,
+    timestamp_unit: TimestampUnit,
     overload: Overload,
 }
 
@@ -116,17 +115,19 @@ impl Parse {
     /// A parse thread with no connections.
     pub fn new(ports: Ports, options: Options) -> Self {
         let shards = ports.shards.into_iter().map(|tx| Outlet { tx, staged: Vec::new(), sent: 0 }).collect();
+        let settings = SettingsReader::new(options.settings);
+        let limits = limits(settings.value(), options.timestamp_unit);
         Self {
             chunks: ports.chunks,
             conns: Vec::new(),
-            reader: event::Reader::new(options.limits).with_strings(options.windows.strings),
+            reader: event::Reader::new(limits).with_strings(options.windows.strings),
             work: Work {
                 buffers: ports.buffers,
                 replies: ports.replies,
                 held_replies: Vec::new(),
                 letters: ports.letters,
                 shards,
-                settings: SettingsReader::new(options.settings),
+                settings,
                 dictionary: options.dictionary,
                 counters: options.counters,
                 types: Cache::default(),
@@ -140,7 +141,7 @@ impl Parse {
                 arrival: Now::default(),
                 max_time_us: i64::MIN,
             },
-            message_size: options.message_size,
+            timestamp_unit: options.timestamp_unit,
             overload: options.overload,
         }
     }
@@ -155,7 +156,7 @@ impl Parse {
                 self.conns[slot] = Some(Conn {
                     id: conn,
                     ack,
-                    decoder: Decoder::new(self.message_size),
+                    decoder: Decoder::new(self.work.settings.value().message_size),
                     frames: 0,
                     accepted: 0,
                     rejected: 0,
@@ -200,12 +201,23 @@ impl Stage for Parse {
 }
 
 impl Parse {
+    /// Passes new settings on to what keeps a copy of them.
+    fn follow_settings(&mut self) {
+        let settings = self.work.settings.value();
+        self.reader.set_limits(limits(settings, self.timestamp_unit));
+        for conn in self.conns.iter_mut().flatten() {
+            conn.decoder.set_max_message(settings.message_size);
+        }
+    }
+
     fn turn(&mut self) -> Progress {
         let had_output = self.work.has_output();
         if !self.work.push() {
             return Progress::Idle { deadline_ns: None, awaits: SPACE };
         }
-        self.work.settings.refresh();
+        if self.work.settings.refresh() {
+            self.follow_settings();
+        }
         let mut bytes = 0;
         for done in 0..CHUNKS_PER_TURN {
             let waiting = self.chunks.len();
@@ -232,6 +244,15 @@ impl Parse {
             }
         }
         Progress::Worked
+    }
+}
+
+fn limits(settings: &Settings, timestamp_unit: TimestampUnit) -> event::Limits {
+    event::Limits {
+        nesting: settings.nesting,
+        fields_per_event: settings.fields_per_event,
+        events_per_message: settings.events_per_message,
+        timestamp_unit,
     }
 }
 

@@ -1,19 +1,30 @@
 //! What can be replaced while the daemon runs: rules, limits, alerts. Main and the API replace
-//! it, the stages take it over at their next chunk.
+//! it, the stages take it over at their next turn.
 
 use std::time::Duration;
 
 use crate::config::{Alert, Config};
 use crate::event::rules::Rules;
 
+/// Busiest sources that survive a sweep of names however few names are allowed.
+const TOP_SOURCES: usize = 20;
+
 /// The replaceable part of the configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Filter rules; none by default.
     pub rules: Rules,
     /// Event time may be ahead of arrival by this much.
     pub max_future: Duration,
-    /// Distinct event types.
+    /// Bytes of one message; one that has begun keeps the limit it began with.
+    pub message_size: usize,
+    /// Events of one message.
+    pub events_per_message: usize,
+    /// Numeric fields and dimensions of one event.
+    pub fields_per_event: usize,
+    /// Levels of nesting of one event.
+    pub nesting: usize,
+    /// Distinct event types; never more than at the start, when tables were made for them.
     pub event_types: usize,
     /// Distinct sources.
     pub keys: usize,
@@ -24,25 +35,26 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What `config` says, with no rules.
+    /// What `config` says.
     pub fn new(config: &Config) -> Self {
+        let limits = &config.limits;
         Self {
-            rules: Rules::default(),
+            rules: config.event_rules(),
             max_future: config.time.max_future,
-            event_types: config.limits.event_types,
-            keys: config.limits.keys,
-            field_names: config.limits.field_names,
+            message_size: limits.message_size,
+            events_per_message: limits.events_per_message,
+            fields_per_event: limits.fields_per_event,
+            nesting: limits.nesting,
+            event_types: limits.event_types,
+            keys: limits.keys,
+            field_names: limits.field_names,
             alerts: config.alerts.clone(),
         }
     }
 
-    /// The same rules with the limits and alerts of a reloaded `config`. The table of event
-    /// types was sized at the start, so that limit can only shrink.
-    pub fn reloaded(&self, config: &Config, event_types_at_start: usize) -> Self {
-        Self {
-            rules: self.rules.clone(),
-            event_types: config.limits.event_types.min(event_types_at_start),
-            ..Self::new(config)
-        }
+    /// Busiest sources that each of so many window threads remembers through a sweep of names,
+    /// and publish for it: together at most half of what may be known.
+    pub fn most_top(&self, shards: usize) -> usize {
+        (self.keys / (4 * shards)).max(TOP_SOURCES)
     }
 }

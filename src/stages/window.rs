@@ -25,10 +25,12 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 
 use crate::message::{Item, LateEvent, Report};
+use crate::runtime::cell::{Cell, Reader as SettingsReader};
 use crate::runtime::clock::Now;
 use crate::runtime::ring::{Rx, Tx};
 use crate::runtime::stage::{Progress, Stage};
 use crate::runtime::wake::{APPLIED, INPUT, SPACE};
+use crate::stages::settings::Settings;
 use crate::telemetry::counters::WindowCounters;
 use crate::telemetry::latency;
 use crate::windowing::engine::{Applied, Engine};
@@ -53,8 +55,8 @@ const REPORT_EVERY_NS: u64 = 1_000_000_000;
 pub struct Options {
     /// Which of the window threads this is.
     pub shard: usize,
-    /// Whether it is the only one.
-    pub alone: bool,
+    /// How many of them there are.
+    pub shards: usize,
     /// Its windows.
     pub engine: Engine,
     /// Whether late events may revise results, so that publish must know how far arrivals
@@ -66,8 +68,8 @@ pub struct Options {
     pub settle_per_turn: i64,
     /// By window, how long after a result's end the next one of its group ends, if there is one.
     pub steps_us: Vec<i64>,
-    /// Busiest sources that are kept through a sweep of names.
-    pub most_top: usize,
+    /// How many busy sources are kept through a sweep of names.
+    pub settings: Arc<Cell<Settings>>,
     /// To publish.
     pub reports: Tx<Report>,
     /// Late events, to publish.
@@ -94,7 +96,7 @@ enum Ending {
 pub struct Window {
     lanes: Vec<Lane>,
     shard: usize,
-    alone: bool,
+    shards: usize,
     engine: Engine,
     revises: bool,
     group_tables: usize,
@@ -104,7 +106,7 @@ pub struct Window {
     /// the results do.
     watched_until_us: i64,
     next_watch_ns: u64,
-    most_top: usize,
+    settings: SettingsReader<Settings>,
     late: Tx<LateEvent>,
     reports: Tx<Report>,
     /// Reports that did not fit; nothing more is closed while there are any.
@@ -151,7 +153,7 @@ impl Window {
         Self {
             lanes,
             shard: options.shard,
-            alone: options.alone,
+            shards: options.shards,
             engine: options.engine,
             revises: options.revises,
             group_tables: options.group_tables,
@@ -159,7 +161,7 @@ impl Window {
             steps_us: options.steps_us,
             watched_until_us: i64::MIN,
             next_watch_ns: 0,
-            most_top: options.most_top,
+            settings: SettingsReader::new(options.settings),
             late: options.late,
             reports: options.reports,
             held: std::collections::VecDeque::new(),

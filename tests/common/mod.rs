@@ -140,6 +140,14 @@ impl Daemon {
         assert!(status.success());
     }
 
+    /// Writes another configuration and has it reloaded; waits until the daemon has said `expected`.
+    pub fn reload(&self, config: &str, expected: &str) {
+        std::fs::write(self.dir.join("flumen.toml"), config).unwrap();
+        self.said.lock().unwrap().clear();
+        self.signal("HUP");
+        self.wait_said(expected);
+    }
+
     /// Waits until the daemon has said something on stderr.
     pub fn wait_said(&self, what: &str) {
         wait_for(what, || self.said.lock().unwrap().contains(what).then_some(()));

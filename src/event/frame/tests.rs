@@ -336,3 +336,31 @@ fn close_frames() {
         assert_eq!(outcome, (vec![Said::Close(Some(4999), String::new())], Ok(())));
     }
 }
+
+/// A message goes by the limit it began with, whole or in fragments, however the limit changes.
+#[test]
+fn a_new_limit_is_for_the_next_message() {
+    let (small, big) = (frame(TEXT, &[b'a'; 10]), frame(TEXT, &[b'b'; 100]));
+    let fragments = [frame(TEXT ^ MORE, &[b'c'; 50]), frame(CONTINUE, &[b'd'; 50])];
+    for (first, rest) in [(&big[..20], &big[20..]), (&fragments[0][..], &fragments[1][..])] {
+        let mut decoder = Decoder::new(100);
+        let mut lengths = Vec::new();
+        let mut feed = |decoder: &mut Decoder, bytes: &[u8]| {
+            decoder.feed(&mut bytes.to_vec(), &mut Vec::new(), &mut |item| match item {
+                Item::Message { payload, .. } => lengths.push(payload.len()),
+                other => panic!("{other:?}"),
+            })
+        };
+        feed(&mut decoder, first).unwrap();
+        decoder.set_max_message(10);
+        feed(&mut decoder, rest).unwrap();
+        assert_eq!(decoder.max_message, 10, "of the next message");
+        feed(&mut decoder, &small).unwrap();
+        decoder.set_max_message(100);
+        feed(&mut decoder, &big).unwrap();
+        decoder.set_max_message(10);
+        let refused = feed(&mut decoder, first);
+        assert_eq!(refused, Err(Violation::TOO_BIG));
+        assert_eq!(lengths, [100, 10, 100]);
+    }
+}

@@ -11,7 +11,6 @@ use crate::event::Member;
 use crate::event::rules::Rules;
 use crate::event::time::{format_rfc3339_us, parse_rfc3339_us};
 use crate::stages::publish::board::Wanted;
-use crate::stages::publish::encode::kind_name;
 use crate::stages::publish::stats;
 use crate::stages::settings::Settings;
 
@@ -163,7 +162,7 @@ fn describe(window: &Window) -> Value {
     let labels = |members: &[Member]| members.iter().map(Member::label).collect::<Vec<_>>();
     let mut shown = json!({
         "name": window.name,
-        "kind": kind_name(window),
+        "kind": window.kind.word(),
         "group_by": labels(&window.group_by),
         "allowed_lateness_seconds": window.allowed_lateness.as_secs_f64(),
         "where": window.filter.as_ref().map(ToString::to_string),

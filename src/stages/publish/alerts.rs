@@ -257,7 +257,7 @@ fn change(
         "group": group_map(&group),
         "revision": revision,
         "field": alert.field,
-        "statistic": text::statistic(alert.statistic),
+        "statistic": alert.statistic.word(),
         "value": value,
         "threshold": alert.above.or(alert.below),
         "window_start": seconds(start_us),

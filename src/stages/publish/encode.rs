@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::groups::Group;
 use crate::aggregate::{Aggregate, FieldStats};
-use crate::config::{Statistic, Window, WindowKind};
+use crate::config::{Statistic, Window};
 use crate::event::Member;
 use crate::runtime::names::Dictionary;
 use crate::windowing::Closed;
@@ -96,15 +96,6 @@ fn stats(field: &FieldStats) -> Stats {
     }
 }
 
-/// The contract's name of a window kind.
-pub fn kind_name(window: &Window) -> &'static str {
-    match window.kind {
-        WindowKind::Tumbling { .. } => "tumbling",
-        WindowKind::Sliding { .. } => "sliding",
-        WindowKind::Session { .. } => "session",
-    }
-}
-
 /// Seconds since the epoch, as results and the API write times.
 pub fn seconds(us: i64) -> f64 {
     us as f64 / 1e6
@@ -156,7 +147,7 @@ pub fn result(
         |&(start, end): &(i64, i64)| Bounds { window_start: seconds(start), window_end: seconds(end) };
     let body = Body {
         window: &window.name,
-        kind: kind_name(window),
+        kind: window.kind.word(),
         window_start: seconds(closed.start_us),
         window_end: seconds(closed.end_us),
         is_final,

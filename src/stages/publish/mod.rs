@@ -80,9 +80,7 @@ pub struct Options {
     pub merger: Merger,
     /// The parse threads, to be woken for a sweep of names.
     pub parsers: Vec<Arc<Bell>>,
-    /// Busiest sources of a window thread that are kept through a sweep of names.
-    pub most_top: usize,
-    /// Alerts, replaced while running.
+    /// Alerts and limits, replaced while running.
     pub settings: Arc<Cell<Settings>>,
     /// Names behind the numbers.
     pub dictionary: Arc<Dictionary>,
@@ -101,7 +99,6 @@ pub struct Publish {
     newcomers: Vec<Rx<Subscribe>>,
     windows: Vec<Window>,
     groups: Groups,
-    most_top: usize,
     sweep: Sweep,
     settings: SettingsReader<Settings>,
     dictionary: Arc<Dictionary>,
@@ -158,7 +155,6 @@ impl Publish {
             newcomers,
             windows: options.windows,
             groups: options.groups,
-            most_top: options.most_top,
             settings,
             dictionary: options.dictionary,
             board: options.board,
@@ -346,8 +342,9 @@ impl Publish {
         self.settle();
         self.merger.mark(&mut in_use);
         self.alerts.groups().for_each(|(window, group)| in_use.group(self.groups.names(window), group));
+        let most_top = self.settings.value().most_top(self.shards.len());
         for shard in &mut self.shards {
-            shard.top.shrink(self.most_top);
+            shard.top.shrink(most_top);
             shard.top.ids().for_each(|id| in_use.sources.insert(id));
             // The next one comes within a live interval.
             shard.live = None;

@@ -45,7 +45,7 @@ impl Window {
         // Publish need not be woken for every step of the watermark, only when results wait for it;
         // with several window threads the others' may.
         self.results_wait |= changed;
-        let news = watermark_us != self.reported.0 && (self.results_wait || !self.alone);
+        let news = watermark_us != self.reported.0 && (self.results_wait || self.shards > 1);
         if (news || self.owes_arrival()) && self.ending != Ending::Drained {
             self.reported = (watermark_us, self.reached_ns);
             self.results_wait = self.unsettled;
@@ -78,7 +78,9 @@ impl Window {
         let epoch = lanes.map(|lane| lane.epoch).min().unwrap_or(self.epoch);
         if epoch > self.epoch {
             self.epoch = epoch;
-            let names = Box::new(self.engine.in_use(self.group_tables, self.most_top));
+            self.settings.refresh();
+            let most_top = self.settings.value().most_top(self.shards);
+            let names = Box::new(self.engine.in_use(self.group_tables, most_top));
             self.report(Report::InUse { epoch, names });
         }
     }

@@ -1,12 +1,7 @@
 //! Alerts in words: the message's template, the line in the log.
 
-use crate::config::{Alert, Statistic};
+use crate::config::Alert;
 use crate::stages::publish::groups::Group;
-
-/// The contract's name of a statistic.
-pub(super) fn statistic(statistic: Statistic) -> String {
-    format!("{statistic:?}").to_lowercase()
-}
 
 /// The values of a group, for `{group}`; empty without grouping.
 pub(super) fn values(group: &Group) -> String {
@@ -17,7 +12,7 @@ pub(super) fn values(group: &Group) -> String {
 pub(super) fn line(alert: &Alert, state: &str, message: &str, value: Option<f64>, group: &str) -> String {
     let group = if group.is_empty() { String::new() } else { format!(" for {}", group.escape_debug()) };
     let value = value.map_or("no value".to_owned(), |value| value.to_string());
-    let (window, field, statistic) = (&alert.window, &alert.field, statistic(alert.statistic));
+    let (window, field, statistic) = (&alert.window, &alert.field, alert.statistic.word());
     let (name, level, message) = (&alert.name, &alert.level, message.escape_debug());
     format!("alert {name} ({level}) is {state}{group}: {message} [{window}: {statistic} of {field}: {value}]")
 }

@@ -1,0 +1,79 @@
+//! The defaults.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::config::{
+    Alert, Config, Http, Idle, Ingest, Limits, Log, LogForm, LogLevel, Overload, Publish, Rules, Shutdown,
+    Statistic, Threads, Time, TimestampUnit, Window, WindowKind,
+};
+use crate::event::Member;
+
+/// The defaults.
+pub(in crate::config) fn defaults() -> Config {
+    let seconds = Duration::from_secs;
+    let alert = |name: &str, statistic, above, level: &str, message: &str| Alert {
+        name: name.to_owned(),
+        window: "realtime".to_owned(),
+        field: "value".to_owned(),
+        statistic,
+        above: Some(above),
+        below: None,
+        hold: Duration::ZERO,
+        level: level.to_owned(),
+        message: message.to_owned(),
+    };
+    Config {
+        ingest: Ingest {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            overload: Overload::Block,
+            connections: 10_000,
+            handshake_timeout: seconds(5),
+        },
+        http: Http { listen: SocketAddr::from(([127, 0, 0, 1], 8001)), sse_clients: 256 },
+        threads: Threads { ingest: 0, window: 0, pin: true, cores: Vec::new(), idle: Idle::Park },
+        time: Time {
+            timestamp_unit: TimestampUnit::Auto,
+            watermark_delay: seconds(5),
+            max_future: seconds(60),
+            idle_timeout: seconds(10),
+        },
+        publish: Publish {
+            live_interval: Duration::from_millis(250),
+            history: 1_000,
+            history_bytes: 64 << 20,
+        },
+        limits: Limits {
+            message_size: 1 << 20,
+            events_per_message: 10_000,
+            fields_per_event: 256,
+            nesting: 32,
+            event_types: 1_024,
+            field_names: 4_096,
+            keys: 1_000_000,
+        },
+        rules: Rules { max_age: Duration::ZERO },
+        shutdown: Shutdown { timeout: seconds(10) },
+        log: Log { level: LogLevel::Info, format: LogForm::Auto },
+        windows: vec![
+            Window::new("realtime", WindowKind::Tumbling { size: seconds(10) }),
+            Window::new("minute", WindowKind::Tumbling { size: seconds(60) }),
+            Window::new("sliding", WindowKind::Sliding { size: seconds(300), slide: seconds(60) }),
+            Window {
+                group_by: vec![Member::Source],
+                ..Window::new("session", WindowKind::Session { gap: seconds(300) })
+            },
+        ],
+        alerts: vec![
+            alert(
+                "high-sensor-value",
+                Statistic::Max,
+                80.0,
+                "warning",
+                "High sensor value detected: {value:.1}",
+            ),
+            alert("high-variance", Statistic::Std, 10.0, "info", "High variance detected: σ={value:.1}"),
+        ],
+        filters: Vec::new(),
+    }
+}

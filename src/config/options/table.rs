@@ -1,0 +1,186 @@
+//! The table of options: each stands here once.
+
+use super::{Kind, Opt, Reload};
+use crate::config::{Idle, LogForm, LogLevel, Overload, TimestampUnit};
+
+const DAY_MS: u64 = 86_400_000;
+const MIB: usize = 1 << 20;
+
+macro_rules! place {
+    ($($field:ident).+) => {
+        |config| &mut config.$($field).+
+    };
+}
+
+/// All options, section by section.
+pub static OPTIONS: &[Opt] = &[
+    opt("ingest.listen", Kind::Address(place!(ingest.listen)), "Where events come in (WebSocket)."),
+    opt(
+        "ingest.overload",
+        Kind::Word(
+            &["block", "drop"],
+            |c, at| c.ingest.overload = [Overload::Block, Overload::Drop][at],
+            |c| c.ingest.overload as usize,
+        ),
+        "When the pipeline is full: stop reading (TCP backpressure), or count and drop.",
+    ),
+    opt(
+        "ingest.connections",
+        Kind::Whole(1, 1_000_000, place!(ingest.connections)),
+        "Connections at most; one more is closed with 1013.",
+    ),
+    opt(
+        "ingest.handshake_timeout",
+        Kind::Span(10, 600_000, place!(ingest.handshake_timeout)),
+        "Patience with a client that has connected and not finished its upgrade request.",
+    ),
+    opt(
+        "http.listen",
+        Kind::Address(place!(http.listen)),
+        "Where results and the dashboard are. Keep it on loopback or behind a proxy.",
+    ),
+    opt("http.sse_clients", Kind::Whole(0, 10_000, place!(http.sse_clients)), "Event streams at most."),
+    opt(
+        "threads.ingest",
+        Kind::Whole(0, 64, place!(threads.ingest)),
+        "Lanes: an ingest and a parse thread each. 0: chosen from the cores.",
+    ),
+    opt(
+        "threads.window",
+        Kind::Whole(0, 64, place!(threads.window)),
+        "Window threads. 0: chosen from the cores.",
+    ),
+    opt(
+        "threads.pin",
+        Kind::Bool(place!(threads.pin)),
+        "Pin each thread to its core, from three cores on or to those named in threads.cores.",
+    ),
+    opt(
+        "threads.cores",
+        Kind::Cores(place!(threads.cores)),
+        "Cores to use, in the order of placement. Empty: those the process may use.",
+    ),
+    opt(
+        "threads.idle",
+        Kind::Word(
+            &["park", "spin"],
+            |c, at| c.threads.idle = [Idle::Park, Idle::Spin][at],
+            |c| c.threads.idle as usize,
+        ),
+        "How idle threads wait: asleep, or polling (only with a core for each thread).",
+    ),
+    opt(
+        "time.timestamp_unit",
+        Kind::Word(
+            &["auto", "s", "ms", "us", "ns"],
+            |c, at| {
+                use TimestampUnit::{Auto, Micros, Millis, Nanos, Seconds};
+                c.time.timestamp_unit = [Auto, Seconds, Millis, Micros, Nanos][at];
+            },
+            |c| c.time.timestamp_unit as usize,
+        ),
+        "How to read numbers in `timestamp`; auto tells units apart by magnitude.",
+    ),
+    opt(
+        "time.watermark_delay",
+        Kind::Span(0, DAY_MS, place!(time.watermark_delay)),
+        "Disorder to wait for before a window closes.",
+    ),
+    opt(
+        "time.max_future",
+        Kind::Span(0, DAY_MS, place!(time.max_future)),
+        "Events further ahead of the daemon's clock are rejected.",
+    ).reloadable(),
+    opt(
+        "time.idle_timeout",
+        Kind::Span(100, DAY_MS, place!(time.idle_timeout)),
+        "After this much silence event time passes at the pace of wall time, so that the last windows close.",
+    ),
+    opt(
+        "publish.live_interval",
+        Kind::Span(10, 60_000, place!(publish.live_interval)),
+        "How often the first window is published as it fills.",
+    ),
+    opt(
+        "publish.history",
+        Kind::Whole(1, 1_000_000, place!(publish.history)),
+        "Closed results kept per window.",
+    ),
+    opt(
+        "publish.history_bytes",
+        Kind::Size(64 << 10, 64 << 30, place!(publish.history_bytes)),
+        "Memory that all kept results may take.",
+    ),
+    opt(
+        "limits.message_size",
+        Kind::Size(128, 64 * MIB, place!(limits.message_size)),
+        "Longest WebSocket message; a longer one closes the connection with 1009.",
+    ).reloadable(),
+    opt(
+        "limits.events_per_message",
+        Kind::Whole(1, 1_000_000, place!(limits.events_per_message)),
+        "Events in one message; the rest of a longer batch is one rejected event.",
+    ).reloadable(),
+    opt(
+        "limits.fields_per_event",
+        Kind::Whole(1, 4_096, place!(limits.fields_per_event)),
+        "Numbers and strings in one event's `data` and `metadata`.",
+    ).reloadable(),
+    opt(
+        "limits.nesting",
+        Kind::Whole(4, 100, place!(limits.nesting)),
+        "Levels of objects and arrays in one event.",
+    ).reloadable(),
+    opt("limits.event_types", Kind::Whole(1, 65_535, place!(limits.event_types)), "Distinct event types.").may_shrink(),
+    opt(
+        "limits.field_names",
+        Kind::Whole(1, 1_000_000, place!(limits.field_names)),
+        "Distinct names of numeric fields at a time; what is over is left out of its event and counted.",
+    ).reloadable(),
+    opt(
+        "limits.keys",
+        Kind::Whole(1, 100_000_000, place!(limits.keys)),
+        "Distinct sources at a time, and groups at a time of each grouping; what is over is rejected or counted.",
+    ).reloadable(),
+    opt(
+        "rules.max_age",
+        Kind::Span(0, 3_650 * DAY_MS, place!(rules.max_age)),
+        "Events older than this, by their event time, are filtered; 0s: none are.",
+    )
+    .reloadable(),
+    opt("shutdown.timeout", Kind::Span(100, 600_000, place!(shutdown.timeout)), "How long a drain may take."),
+    opt(
+        "log.level",
+        Kind::Word(
+            &["error", "warn", "info", "debug"],
+            |c, at| c.log.level = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug][at],
+            |c| c.log.level as usize,
+        ),
+        "The least severe lines that are logged.",
+    ),
+    opt(
+        "log.format",
+        Kind::Word(
+            &["auto", "text", "journal", "json"],
+            |c, at| c.log.format = [LogForm::Auto, LogForm::Text, LogForm::Journal, LogForm::Json][at],
+            |c| c.log.format as usize,
+        ),
+        "How lines look; auto: with priorities where stderr goes to the journal, else for people.",
+    ),
+];
+
+const fn opt(key: &'static str, kind: Kind, help: &'static str) -> Opt {
+    Opt { key, kind, help, reload: Reload::Restart }
+}
+
+impl Opt {
+    /// The same, taken over by a reload.
+    const fn reloadable(self) -> Self {
+        Self { reload: Reload::Takes, ..self }
+    }
+
+    /// The same, taken over by a reload if it is not above the value at the start.
+    const fn may_shrink(self) -> Self {
+        Self { reload: Reload::TakesLess, ..self }
+    }
+}
