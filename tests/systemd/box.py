@@ -16,6 +16,8 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 CLONE_NEWNET = 0x40000000
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None, use_errno=True)
 PATIENCE_S = 60.0
 
 
@@ -90,6 +92,8 @@ class Box:
             stdout=self.console,
             stderr=self.console,
             start_new_session=True,
+            # Nobody to take the box away: then it goes by itself.
+            preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
         )
         self.init = wait_for("a first process", self._find_init)
         state = wait_for("the box has booted", self._boot_state)
@@ -97,7 +101,7 @@ class Box:
             raise AssertionError(f"the box is {state}:\n{self.systemctl('--failed').stdout}")
         # Sockets made from here on are in the box's network; files and processes stay where they are.
         with open(f"/proc/{self.init}/ns/net") as namespace:
-            if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET) != 0:
+            if LIBC.setns(namespace.fileno(), CLONE_NEWNET) != 0:
                 raise OSError(ctypes.get_errno(), "setns")
 
     def _find_init(self):

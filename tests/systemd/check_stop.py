@@ -46,7 +46,7 @@ def socket_activation(case):
     # The first connection starts the service.
     assert box.show("ActiveState") == "inactive"
     clients.send_one()
-    assert box.show("ActiveState") == "active"
+    wait_for("systemd has heard that it is ready", lambda: box.show("ActiveState") == "active")
     senders = [clients.Loop(clients.send_one) for _ in range(4)]
     readers = [clients.Loop(lambda: clients.get("/api/stats")) for _ in range(2)]
     loops = senders + readers

@@ -6,13 +6,12 @@ import os
 import pathlib
 import signal
 
-from box import wait_for
+from box import LIBC, wait_for
 
 PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
 WALL = 0x40000000
-libc = ctypes.CDLL(None, use_errno=True)
-libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-libc.ptrace.restype = ctypes.c_long
+LIBC.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+LIBC.ptrace.restype = ctypes.c_long
 
 
 def thread_named(pid, name):
@@ -24,7 +23,7 @@ def thread_named(pid, name):
 
 
 def _ptrace(request, tid):
-    if libc.ptrace(request, tid, None, None) != 0:
+    if LIBC.ptrace(request, tid, None, None) != 0:
         raise OSError(ctypes.get_errno(), f"ptrace of thread {tid}: {os.strerror(ctypes.get_errno())}")
 
 
