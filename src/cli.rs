@@ -3,24 +3,22 @@
 //! Exit codes follow sysexits.h: 0 done, 1 failed, 2 wrong usage (clap), 70 a thread died,
 //! 75 the drain timed out, 78 the configuration is bad.
 
+mod demo;
 mod manual;
+mod serve;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Generator;
 
-use crate::config::{self, Config, Errors, Flag, Loaded, LogLevel, Origin, Sources, effective};
+use crate::config::{self, Errors, Flag, Loaded, Sources, effective};
 use crate::generate::{self, GenerateArgs};
 use crate::load::{self, LoadArgs};
-use crate::pipeline::Running;
-use crate::pipeline::sockets::Passed;
 use crate::plan::{Machine, Plan};
-use crate::supervise::{self, Supervisor};
-use crate::telemetry::log;
 
 /// Exit code for a bad configuration (EX_CONFIG of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
@@ -192,8 +190,8 @@ pub fn main() -> u8 {
 
 fn run(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
-        Command::Serve(args) => serve(&args),
-        Command::Demo(args) => demo(&args),
+        Command::Serve(args) => serve::serve(&args),
+        Command::Demo(args) => demo::demo(&args),
         Command::Generate(args) => {
             let stop = stop_on_signal()?;
             let summary = generate::run(&args, &stop)?;
@@ -266,155 +264,6 @@ fn load_config(args: &ConfigArgs) -> Result<Loaded, Failure> {
     let (env, flags) = (std::env::vars_os().collect(), args.flags().collect());
     let sources = Sources { file: file.as_deref(), env, flags };
     config::load(&sources).map_err(Failure::config)
-}
-
-/// The daemon. What it says goes to the log, what keeps it from starting included; only who calls
-/// it wrongly is told on the terminal.
-fn serve(args: &ServeArgs) -> Result<u8, Failure> {
-    // Before there are threads.
-    let passed = Passed::take();
-    let loaded = load_config(&args.config);
-    let form = loaded.as_ref().map_or_else(|_| log_alone(&args.config), |loaded| loaded.config.log.clone());
-    let _log = log::start(&form)?;
-    let code = loaded.and_then(|loaded| serve_with(args, &loaded.config, passed?));
-    Ok(code.unwrap_or_else(|failure| {
-        failure.message.lines().for_each(|line| tracing::error!("{line}"));
-        failure.code
-    }))
-}
-
-/// How to log that the configuration is bad: as far as environment and flags say.
-fn log_alone(args: &ConfigArgs) -> config::Log {
-    let mut config = Config::default();
-    for option in config::options::OPTIONS.iter().filter(|option| option.section() == "log") {
-        let variable = std::env::var(option.variable()).ok();
-        let flags = args.flags().filter(|flag| flag.key == option.key).map(|flag| flag.value);
-        for text in variable.into_iter().chain(flags) {
-            // If this is what is bad, it is among the errors.
-            option.set_text(&mut config, &text).ok();
-        }
-    }
-    config.log
-}
-
-fn serve_with(args: &ServeArgs, config: &Config, passed: Passed) -> Result<u8, Failure> {
-    let plan = Plan::new(config, &Machine::detect());
-    for note in &plan.notes {
-        tracing::info!("{note}");
-    }
-    let mut supervisor = Supervisor::new()?;
-    let reload = || match load_config(&args.config) {
-        Ok(loaded) => Ok(loaded.config),
-        Err(failure) => Err(failure.message),
-    };
-    let code = supervise::run(&mut supervisor, config, &plan, passed, reload, |running| {
-        announce(running);
-        match &args.addresses_file {
-            Some(file) => write_addresses(file, running),
-            None => Ok(()),
-        }
-    })?;
-    Ok(code)
-}
-
-fn announce(running: &Running) {
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        ingest = format!("ws://{}/ws/ingest", running.ingest),
-        dashboard = format!("http://{}/", running.http),
-        "ready"
-    );
-}
-
-/// Written beside and renamed, so that a reader never sees half of it.
-fn write_addresses(file: &Path, running: &Running) -> std::io::Result<()> {
-    let text = format!("ingest={}\nhttp={}\n", running.ingest, running.http);
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
-    let named = |error: std::io::Error| {
-        let message = format!("--addresses-file {}: {error}", file.display());
-        std::io::Error::new(error.kind(), message)
-    };
-    std::fs::write(&beside, text).map_err(named)?;
-    std::fs::rename(&beside, file).map_err(named)
-}
-
-/// Daemon and generator in one process: the generator stops first, then the daemon drains.
-fn demo(args: &DemoArgs) -> Result<u8, Failure> {
-    let Loaded { mut config, origins } = load_config(&args.config)?;
-    // The default ports if they are free, else any; those that somebody has chosen as they are.
-    let is_default = |key| {
-        let option = config::options::by_key(key);
-        option.is_some_and(|option| *origins.option(option) == Origin::Default)
-    };
-    for (key, listen) in
-        [("ingest.listen", &mut config.ingest.listen), ("http.listen", &mut config.http.listen)]
-    {
-        if is_default(key) && std::net::TcpListener::bind(*listen).is_err() {
-            listen.set_port(0);
-        }
-    }
-    let plan = Plan::new(&config, &Machine::detect());
-    let mut supervisor = Supervisor::new()?;
-    let clock = crate::runtime::clock::Clock::start();
-    if is_default("log.level") {
-        // The demo's own words are enough.
-        config.log.level = LogLevel::Warn;
-    }
-    let _log = log::start(&config.log)?;
-    let passed = Passed::default();
-    let running = crate::pipeline::start(&config, &plan, &supervisor.spawner, passed, clock)?;
-    match supervise::until_ready(&mut supervisor, &running)? {
-        supervise::Wake::Ended(ended) => return Ok(supervise::died(&ended)),
-        supervise::Wake::Stop => {
-            return Ok(supervise::drain(&mut supervisor, running, config.shutdown.timeout)?);
-        }
-        _ => {}
-    }
-    let generate = GenerateArgs {
-        url: format!("ws://{}/ws/ingest", running.ingest),
-        rate: args.rate,
-        duration: args.duration,
-        quiet: true,
-        ..GenerateArgs::default()
-    };
-    println!("flumen demo: {} events/s from a generator to a daemon in this process", args.rate);
-    println!();
-    println!("    dashboard   http://{}/", running.http);
-    println!("    events in   ws://{}/ws/ingest", running.ingest);
-    println!();
-    println!("Ctrl-C ends it.");
-    let stop = Arc::new(AtomicBool::new(false));
-    let generator = std::thread::Builder::new().name("generate".to_owned()).spawn({
-        let stop = Arc::clone(&stop);
-        let wake = supervisor.waker();
-        move || {
-            let result = generate::run(&generate, &stop);
-            wake();
-            result
-        }
-    })?;
-    let mut code = None;
-    while code.is_none() && !generator.is_finished() {
-        // The generator wakes main a moment before it has finished.
-        let deadline = args.duration > 0.0;
-        let soon = std::time::Instant::now() + std::time::Duration::from_millis(100);
-        match supervisor.wait(deadline.then_some(soon))? {
-            supervise::Wake::Stop => break,
-            supervise::Wake::Ended(ended) => code = Some(supervise::died(&ended)),
-            supervise::Wake::Reload | supervise::Wake::Timeout => {}
-        }
-    }
-    stop.store(true, Ordering::Relaxed);
-    match generator.join() {
-        Ok(Ok(summary)) => println!("{summary}"),
-        Ok(Err(error)) => eprintln!("flumen: the generator failed: {error}"),
-        Err(_) => eprintln!("flumen: the generator panicked"),
-    }
-    match code {
-        Some(code) => Ok(code),
-        None => Ok(supervise::drain(&mut supervisor, running, config.shutdown.timeout)?),
-    }
 }
 
 #[cfg(test)]

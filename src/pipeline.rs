@@ -12,6 +12,7 @@
 //! stages, then one spawn a stage. A thread ends by returning from its stage, which drops its
 //! ring ends; that is how the end of input travels down the pipeline.
 
+mod gauges;
 pub mod sockets;
 mod translate;
 
@@ -45,10 +46,10 @@ use crate::stages::publish::{self, Publish};
 use crate::stages::settings::Settings;
 use crate::stages::window::{self, Window};
 use crate::telemetry::counters::{
-    ControlCounters, IngestCounters, InputRing, ParseCounters, PublishCounters, Telemetry, ThreadMeter,
-    WindowCounters,
+    ControlCounters, IngestCounters, ParseCounters, PublishCounters, Telemetry, ThreadMeter, WindowCounters,
 };
 use crate::windowing::merge::Merger;
+use gauges::{Gauges, watched};
 use sockets::{Passed, Sockets};
 use translate::{engine, nanos, parse_options};
 
@@ -420,41 +421,6 @@ impl Running {
             drop(thread.join());
         }
         self.shared.answer_the_rest(deadline);
-    }
-}
-
-/// The rings each thread consumes.
-#[derive(Default)]
-struct Gauges {
-    ingest: Vec<Vec<InputRing>>,
-    parse: Vec<Vec<InputRing>>,
-    window: Vec<Vec<InputRing>>,
-    publish: Vec<InputRing>,
-}
-
-/// A ring by its name, for the meter of the thread that consumes it.
-fn watched<T>(name: impl Into<String>, ring: &Rx<T>) -> InputRing {
-    InputRing { name: name.into(), gauge: ring.gauge() }
-}
-
-impl Gauges {
-    /// The meters of all threads, in the order in which [`start`] spawns them.
-    fn meters(self, plan: &Plan) -> Vec<Arc<ThreadMeter>> {
-        let mut meters = Vec::new();
-        let mut group = |name: &str, cores: &[Option<usize>], gauges: Vec<Vec<InputRing>>| {
-            for (at, (core, rings)) in cores.iter().zip(gauges).enumerate() {
-                meters.push(Arc::new(ThreadMeter::new(format!("{name}-{at}"), *core, rings)));
-            }
-        };
-        group("ingest", &plan.ingest, self.ingest);
-        group("parse", &plan.parse, self.parse);
-        group("window", &plan.window, self.window);
-        meters.push(Arc::new(ThreadMeter::new("publish", plan.publish, self.publish)));
-        for worker in 0..http::WORKERS {
-            let name = format!("http-{worker}");
-            meters.push(Arc::new(ThreadMeter::new(name, None, Vec::new())));
-        }
-        meters
     }
 }
 

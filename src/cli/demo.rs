@@ -1,0 +1,90 @@
+//! `flumen demo`: daemon and generator together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{DemoArgs, Failure, load_config};
+use crate::config::{self, Loaded, LogLevel, Origin};
+use crate::generate::{self, GenerateArgs};
+use crate::pipeline::sockets::Passed;
+use crate::plan::{Machine, Plan};
+use crate::supervise::{self, Supervisor};
+use crate::telemetry::log;
+
+/// Daemon and generator in one process: the generator stops first, then the daemon drains.
+pub(super) fn demo(args: &DemoArgs) -> Result<u8, Failure> {
+    let Loaded { mut config, origins } = load_config(&args.config)?;
+    // The default ports if they are free, else any; those that somebody has chosen as they are.
+    let is_default = |key| {
+        let option = config::options::by_key(key);
+        option.is_some_and(|option| *origins.option(option) == Origin::Default)
+    };
+    for (key, listen) in
+        [("ingest.listen", &mut config.ingest.listen), ("http.listen", &mut config.http.listen)]
+    {
+        if is_default(key) && std::net::TcpListener::bind(*listen).is_err() {
+            listen.set_port(0);
+        }
+    }
+    let plan = Plan::new(&config, &Machine::detect());
+    let mut supervisor = Supervisor::new()?;
+    let clock = crate::runtime::clock::Clock::start();
+    if is_default("log.level") {
+        // The demo's own words are enough.
+        config.log.level = LogLevel::Warn;
+    }
+    let _log = log::start(&config.log)?;
+    let passed = Passed::default();
+    let running = crate::pipeline::start(&config, &plan, &supervisor.spawner, passed, clock)?;
+    match supervise::until_ready(&mut supervisor, &running)? {
+        supervise::Wake::Ended(ended) => return Ok(supervise::died(&ended)),
+        supervise::Wake::Stop => {
+            return Ok(supervise::drain(&mut supervisor, running, config.shutdown.timeout)?);
+        }
+        _ => {}
+    }
+    let generate = GenerateArgs {
+        url: format!("ws://{}/ws/ingest", running.ingest),
+        rate: args.rate,
+        duration: args.duration,
+        quiet: true,
+        ..GenerateArgs::default()
+    };
+    println!("flumen demo: {} events/s from a generator to a daemon in this process", args.rate);
+    println!();
+    println!("    dashboard   http://{}/", running.http);
+    println!("    events in   ws://{}/ws/ingest", running.ingest);
+    println!();
+    println!("Ctrl-C ends it.");
+    let stop = Arc::new(AtomicBool::new(false));
+    let generator = std::thread::Builder::new().name("generate".to_owned()).spawn({
+        let stop = Arc::clone(&stop);
+        let wake = supervisor.waker();
+        move || {
+            let result = generate::run(&generate, &stop);
+            wake();
+            result
+        }
+    })?;
+    let mut code = None;
+    while code.is_none() && !generator.is_finished() {
+        // The generator wakes main a moment before it has finished.
+        let deadline = args.duration > 0.0;
+        let soon = std::time::Instant::now() + std::time::Duration::from_millis(100);
+        match supervisor.wait(deadline.then_some(soon))? {
+            supervise::Wake::Stop => break,
+            supervise::Wake::Ended(ended) => code = Some(supervise::died(&ended)),
+            supervise::Wake::Reload | supervise::Wake::Timeout => {}
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    match generator.join() {
+        Ok(Ok(summary)) => println!("{summary}"),
+        Ok(Err(error)) => eprintln!("flumen: the generator failed: {error}"),
+        Err(_) => eprintln!("flumen: the generator panicked"),
+    }
+    match code {
+        Some(code) => Ok(code),
+        None => Ok(supervise::drain(&mut supervisor, running, config.shutdown.timeout)?),
+    }
+}
