@@ -420,6 +420,7 @@ impl Running {
             // A panic has been reported by the thread's own guard.
             drop(thread.join());
         }
+        self.shared.answer_the_rest(deadline);
     }
 }
 

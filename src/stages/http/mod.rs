@@ -12,10 +12,10 @@ pub mod prometheus;
 pub mod routes;
 pub mod sse;
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tiny_http::{Request, Server};
 
@@ -35,6 +35,9 @@ use crate::telemetry::counters::{Telemetry, ThreadMeter};
 pub const WORKERS: usize = 4;
 /// How long a client may take no bytes of an answer.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long after the last request HTTP listens for another one before it ends: what it has accepted has
+/// been sent already, save for the time it takes to be read.
+const LAST_REQUESTS: Duration = Duration::from_millis(50);
 /// Pause before a server that died is made anew.
 const REBUILD_PAUSE: Duration = Duration::from_millis(200);
 
@@ -134,12 +137,43 @@ impl Shared {
         }
     }
 
-    /// Ends the workers.
+    /// Ends the workers; requests that come in from here on wait for [`Shared::answer_the_rest`].
     pub fn stop(&self) {
         self.set_phase(Phase::Stopped);
         let server = Arc::clone(&self.lock().server);
         for _ in 0..WORKERS {
             server.unblock();
+        }
+    }
+
+    /// Takes no more connections and answers those that have been taken, until none has come for
+    /// `LAST_REQUESTS` or the deadline has passed. The workers have ended. With a socket from the service
+    /// manager the connections that come later wait in its queue for the next daemon.
+    pub fn answer_the_rest(&self, deadline: Instant) {
+        let rebuild = self.lock();
+        // tiny_http accepts until accept fails, which it does from here on when nobody waits.
+        let closed = rebuild.listener.set_nonblocking(true);
+        // One that comes wakes it.
+        let woken =
+            rebuild.listener.local_addr().and_then(|own| TcpStream::connect_timeout(&own, LAST_REQUESTS));
+        if let Err(error) = closed.and(woken) {
+            tracing::debug!("HTTP could not be closed in order: {error}");
+        }
+        let mut quiet = Instant::now();
+        while quiet.elapsed() < LAST_REQUESTS && Instant::now() < deadline {
+            match rebuild.server.recv_timeout(LAST_REQUESTS) {
+                Ok(Some(request)) if is_stream(&request) => {
+                    sse::turn_away(request);
+                    quiet = Instant::now();
+                }
+                Ok(Some(mut request)) => {
+                    // A client that has gone, or does not read, is its own loss.
+                    drop(api::answer(self, &mut request).send(request));
+                    quiet = Instant::now();
+                }
+                // What wakes a worker, or the end of accepting.
+                Ok(None) | Err(_) => {}
+            }
         }
     }
 
@@ -186,9 +220,13 @@ pub fn work(shared: &Arc<Shared>, mut subscribe: Tx<Subscribe>, meter: &ThreadMe
     }
 }
 
-fn handle(shared: &Arc<Shared>, mut request: Request, subscribe: &mut Tx<Subscribe>) {
+fn is_stream(request: &Request) -> bool {
     let path = request.url().split('?').next().unwrap_or("");
-    if path == "/stream/metrics" && *request.method() == tiny_http::Method::Get {
+    path == "/stream/metrics" && *request.method() == tiny_http::Method::Get
+}
+
+fn handle(shared: &Arc<Shared>, mut request: Request, subscribe: &mut Tx<Subscribe>) {
+    if is_stream(&request) {
         sse::serve(shared, request, subscribe);
         return;
     }
