@@ -123,6 +123,16 @@ fn the_catalog_and_the_page_say_the_same() {
 }
 
 #[test]
+fn latencies_are_told_though_nothing_follows() {
+    let daemon = Daemon::start(1, 1, "");
+    let mut socket = daemon.connect("/ws/ingest?ack=1");
+    socket.send(Message::text(event("a", now_s(), 1.0))).unwrap();
+    wait_for("the latency of the only event", || {
+        (scrape(&daemon).1["flumen_processing_latency_seconds_count"] == 1.0).then_some(())
+    });
+}
+
+#[test]
 fn counters_never_go_back_and_buckets_add_up() {
     let daemon = Daemon::start(2, 2, "");
     let mut socket = daemon.connect("/ws/ingest?ack=1");
@@ -187,8 +197,8 @@ fn what_is_said_of_the_process_is_so() {
     assert_eq!(n("threads"), proc_number(&daemon, "status", "Threads"));
     assert_eq!(n("max_fds"), proc_number(&daemon, "limits", "Max open files"));
     let fds = || std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
-    // The connection that asked was open then and is closed now, or nearly.
-    assert!((n("open_fds") - fds() as f64).abs() <= 2.0, "{} {}", n("open_fds"), fds());
+    // The connection that asked was open then (with what carries it through the gate), and is closed now, or nearly.
+    assert!((n("open_fds") - fds() as f64).abs() <= 5.0, "{} {}", n("open_fds"), fds());
     // Ten more connections are ten more descriptors, and time is spent.
     let sockets: Vec<_> = (0..10).map(|_| daemon.connect("/ws/ingest")).collect();
     wait_for("ten more descriptors", || {

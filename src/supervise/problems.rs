@@ -61,6 +61,25 @@ const KINDS: &[Kind] = &[
         read: |t| vec![("", t.ingest_sum(|i| &i.refused))],
     },
     Kind {
+        level: Level::ERROR,
+        what: "times no connection could be accepted",
+        remedy: "descriptors have run out: LimitNOFILE= or ulimit -n",
+        read: |t| vec![("ingest", t.ingest_sum(|i| &i.accept_errors)), ("http", t.http.accept_errors.get())],
+    },
+    Kind {
+        level: Level::WARN,
+        what: "HTTP clients got no answer",
+        remedy: "http.connections is reached, requests did not come in time, or descriptors have run out",
+        read: |t| {
+            let http = &t.http;
+            vec![
+                ("refused", http.refused.get()),
+                ("timed_out", http.timed_out.get()),
+                ("unavailable", http.unavailable.get()),
+            ]
+        },
+    },
+    Kind {
         level: Level::INFO,
         what: "episodes of backpressure: clients wait",
         remedy: "/api/stats names the thread whose ring is full",
@@ -68,9 +87,12 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         level: Level::INFO,
-        what: "SSE readers were put out because they did not read",
-        remedy: "they may come back with Last-Event-ID",
-        read: |t| vec![("", t.publish.evicted.get())],
+        what: "HTTP clients were put out because they did not read",
+        remedy: "readers of the stream may come back with Last-Event-ID",
+        read: |t| {
+            let streams = t.publish.evicted.get() + t.http.streams_evicted.get();
+            vec![("streams", streams), ("answers", t.http.evicted.get())]
+        },
     },
     Kind {
         level: Level::WARN,
@@ -113,6 +135,7 @@ impl Problems {
     pub fn look(&mut self, telemetry: &Telemetry, now: Instant) {
         for (level, line) in self.news(telemetry, now) {
             match level {
+                Level::ERROR => tracing::error!("{line}"),
                 Level::WARN => tracing::warn!("{line}"),
                 Level::INFO => tracing::info!("{line}"),
                 _ => tracing::debug!("{line}"),

@@ -43,6 +43,8 @@ pub struct IngestCounters {
     pub accepted: Counter,
     /// Connections refused at the limit.
     pub refused: Counter,
+    /// Failures to accept a connection: descriptors had run out.
+    pub accept_errors: Counter,
     /// Connections open now (gauge).
     pub open: Counter,
     /// Episodes in which a full ring stopped reading.

@@ -9,6 +9,7 @@ pub mod api;
 pub mod assets;
 pub mod gate;
 pub mod prometheus;
+pub mod routes;
 pub mod sse;
 
 use std::os::linux::net::SocketAddrExt;
@@ -36,7 +37,7 @@ pub const WORKERS: usize = 4;
 const REBUILD_PAUSE: Duration = Duration::from_millis(200);
 
 /// The daemon's life, as `/health` tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 #[repr(u8)]
 pub enum Phase {
     /// Not all threads run yet.
@@ -45,8 +46,10 @@ pub enum Phase {
     Ready = 1,
     /// Draining.
     Draining = 2,
+    /// HTTP sees its last clients off.
+    Closing = 3,
     /// HTTP is to end.
-    Stopped = 3,
+    Stopped = 4,
 }
 
 /// What all HTTP threads share: what they were given ([`Parts`]) and the server itself.
@@ -139,15 +142,21 @@ impl Shared {
             0 => Phase::Starting,
             1 => Phase::Ready,
             2 => Phase::Draining,
+            3 => Phase::Closing,
             _ => Phase::Stopped,
         }
     }
 
-    /// Ends the workers and the gate.
+    /// Ends HTTP: the gate takes no more clients and sees those off that it has.
     pub fn stop(&self) {
+        self.set_phase(Phase::Closing);
+        self.gate.ring(INPUT);
+    }
+
+    /// The gate has seen the last client off: ends the workers.
+    fn end(&self) {
         self.set_phase(Phase::Stopped);
         self.rouse_workers(self.lock().server);
-        self.gate.ring(INPUT);
     }
 
     fn rouse_workers(&self, server: &Server) {
@@ -206,10 +215,18 @@ pub fn work(shared: &Arc<Shared>, mut subscribe: Tx<Subscribe>, meter: &ThreadMe
     }
 }
 
-fn handle(shared: &Arc<Shared>, mut request: Request, subscribe: &mut Tx<Subscribe>) {
+fn is_stream(request: &Request) -> bool {
     let path = request.url().split('?').next().unwrap_or("");
-    if path == "/stream/metrics" && *request.method() == tiny_http::Method::Get {
-        sse::serve(shared, request, subscribe);
+    path == "/stream/metrics" && *request.method() == tiny_http::Method::Get
+}
+
+fn handle(shared: &Arc<Shared>, mut request: Request, subscribe: &mut Tx<Subscribe>) {
+    if is_stream(&request) {
+        if shared.phase() == Phase::Closing {
+            sse::turn_away(request);
+        } else {
+            sse::serve(shared, request, subscribe);
+        }
         return;
     }
     let answer = api::answer(shared, &mut request);

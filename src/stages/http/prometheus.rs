@@ -177,6 +177,7 @@ fn readers(text: &mut Text, shared: &Shared) {
     text.single("flumen_alerts_resolved_total", publish.alerts_resolved.get());
     text.single("flumen_alerts_firing", publish.alerts_firing.get());
     text.single("flumen_alerts_untracked_total", publish.alerts_untracked.get());
+    text.single("flumen_accept_errors_total", shared.telemetry.ingest_sum(|i| &i.accept_errors));
     let http = &shared.telemetry.http;
     text.single("flumen_http_connections", http.open.get());
     text.single("flumen_http_connections_limit", shared.http_connections);

@@ -130,6 +130,14 @@ pub fn serve(shared: &Arc<Shared>, request: Request, subscribe: &mut Tx<Subscrib
     }
 }
 
+/// A stream that ends at once, because the daemon does: its reader comes again by itself after `retry`,
+/// which it would not after an error.
+pub fn turn_away(request: Request) {
+    let mut writer = request.into_writer();
+    // A reader that has gone is its own loss.
+    drop(writer.write_all(HEAD.as_bytes()).and_then(|()| writer.flush()));
+}
+
 fn refuse(request: Request, code: &str, message: &str) {
     drop(Answer::error(503, code, message).send(request));
 }

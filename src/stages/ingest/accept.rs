@@ -6,6 +6,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Token};
 
 use super::connection::Connection;
+use super::drain::NEWCOMER_NS;
 use super::{ACCEPT_PAUSE_NS, FIRST_CONNECTION, Ingest, OVER_LIMIT_ROOM, READS_PER_TURN};
 use crate::message::ConnId;
 use crate::runtime::clock::Now;
@@ -36,6 +37,7 @@ impl Ingest {
                     // Most likely no descriptors are left. The listener stays ready; look
                     // again in a while, when some may have come back.
                     self.accept_after_ns = now.mono_ns + ACCEPT_PAUSE_NS;
+                    self.options.counters.accept_errors.add(1);
                     break;
                 }
             }
@@ -89,7 +91,9 @@ impl Ingest {
         }
         let id = ConnId { slot, generation: self.generations[slot as usize] };
         let deadline_ns = now.mono_ns + self.options.handshake_timeout_ns;
-        self.connections[slot as usize] = Some(Connection::new(id, stream, deadline_ns));
+        let mut conn = Connection::new(id, stream, deadline_ns);
+        conn.expected_until_ns = now.mono_ns + NEWCOMER_NS;
+        self.connections[slot as usize] = Some(conn);
         self.impatient = true;
         counters.accepted.add(1);
         counters.open.set(counters.open.get() + 1);

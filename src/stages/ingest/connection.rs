@@ -71,6 +71,8 @@ pub struct Connection {
     pub state: State,
     /// Whether the parse thread knows it.
     pub announced: bool,
+    /// Until when a drain waits for its first frame, monotonic ns; 0 once that has come.
+    pub expected_until_ns: u64,
     /// Whether it stands in the queue of sockets to read.
     pub queued: bool,
     /// The peer sends no more, or something has failed: reads go on to the end, which raises no
@@ -93,6 +95,7 @@ impl Connection {
             stream,
             state: State::Handshake { request: Vec::new(), deadline_ns },
             announced: false,
+            expected_until_ns: 0,
             queued: false,
             read_closed: false,
             told_episode: 0,

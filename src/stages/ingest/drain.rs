@@ -4,9 +4,16 @@
 //! It is end of input, not a message: dropping the ring to the parse thread is what tells the
 //! rest of the pipeline.
 
-use super::connection::State;
+use super::connection::{Connection, State};
 use super::{Ingest, LINGER_NS, handshake};
 use crate::runtime::clock::Now;
+
+/// The reason that goes with close code 1001.
+pub(super) const GOING_AWAY: &str = "the daemon is shutting down";
+/// How long after its arrival a connection may take to send its first frame and still have it
+/// taken by a drain, ns. Without it a restart would turn away whoever has just come in, though
+/// with sockets from the service manager nobody is refused.
+pub(super) const NEWCOMER_NS: u64 = 500_000_000;
 
 /// How far the drain has come.
 #[derive(Debug)]
@@ -56,7 +63,12 @@ impl Ingest {
             return false;
         };
         let (read_until_ns, deadline_ns, closing) = (drain.read_until_ns, drain.deadline_ns, drain.closing);
-        if self.ports.chunks.is_some() && (self.ready.is_empty() || now.mono_ns >= read_until_ns) {
+        let newcomer = |conn: &Connection| {
+            now.mono_ns < conn.expected_until_ns
+                && matches!(conn.state, State::Handshake { .. } | State::Open)
+        };
+        let all_read = self.ready.is_empty() && !self.connections.iter().flatten().any(newcomer);
+        if self.ports.chunks.is_some() && (all_read || now.mono_ns >= read_until_ns) {
             // The end of the input. Whatever a socket still holds was never acknowledged.
             self.ports.chunks = None;
             self.ready.clear();
@@ -84,7 +96,7 @@ impl Ingest {
             match conn.state {
                 State::Open | State::Finishing { .. } => {
                     conn.ripen(self.options.progress.applied());
-                    conn.close(1001, "the daemon is shutting down");
+                    conn.close(1001, GOING_AWAY);
                 }
                 State::Handshake { .. } => conn.write_raw(&handshake::draining()),
                 State::Lingering { .. } => continue,
@@ -104,3 +116,6 @@ impl Ingest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::connection::State;
+use super::drain::GOING_AWAY;
 use super::handshake::{self, Decision};
 use super::{Ingest, LINGER_NS, READS_PER_TURN};
 use crate::message::{BUFFER_BYTES, Buffer, Chunk};
@@ -163,9 +164,15 @@ impl Ingest {
             Decision::Accept { consumed, response, ack } => {
                 conn.write_raw(&response);
                 let counters = &self.options.counters;
-                if self.drain.is_some() || counters.open.get() > self.options.max_connections {
-                    counters.refused.add(1);
-                    conn.close(1013, "the daemon is at its connection limit; try again later");
+                // A drain takes newcomers too, until it ends the input.
+                let ended = self.ports.chunks.is_none();
+                if ended || counters.open.get() > self.options.max_connections {
+                    if ended {
+                        conn.close(1001, GOING_AWAY);
+                    } else {
+                        counters.refused.add(1);
+                        conn.close(1013, "the daemon is at its connection limit; try again later");
+                    }
                     conn.state = lingering;
                     self.pool.push(buffer);
                     self.flush_connection(slot);
@@ -195,10 +202,11 @@ impl Ingest {
     }
 
     fn send_chunk(&mut self, slot: u32, buffer: Buffer, len: usize, stamp: Now) {
-        let Some(Some(conn)) = self.connections.get(slot as usize) else {
+        let Some(Some(conn)) = self.connections.get_mut(slot as usize) else {
             self.pool.push(buffer);
             return;
         };
+        conn.expected_until_ns = 0;
         let Some(chunks) = self.ports.chunks.as_mut() else {
             self.pool.push(buffer);
             return;

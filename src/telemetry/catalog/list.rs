@@ -274,6 +274,13 @@ pub const METRICS: &[Metric] = &[
         "Results for which an alert would fire while too many do; it was not told.",
         "increase(flumen_alerts_untracked_total[1h])",
     ),
+    metric(
+        "flumen_accept_errors_total",
+        Counter,
+        &[],
+        "Failures to accept a connection on the ingest port, because descriptors had run out.",
+        "increase(flumen_accept_errors_total[5m])",
+    ),
     metric("flumen_http_connections", Gauge, &[], "HTTP connections open now, event streams included.", ""),
     metric("flumen_http_connections_limit", Gauge, &[], "HTTP connections that http.connections allows.", ""),
     metric(

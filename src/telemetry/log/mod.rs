@@ -52,12 +52,14 @@ pub fn start(config: &Log) -> std::io::Result<Guard> {
         LogLevel::Debug => LevelFilter::DEBUG,
     };
     let channel = Channel::start(form)?;
-    tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt()
         .with_max_level(level)
         .event_format(Lines(form))
         .with_writer(channel.clone())
-        .try_init()
-        .map_err(std::io::Error::other)?;
+        .finish();
+    // Not `try_init`: in builds with the libraries of the tests that would bring in what libraries say
+    // through `log`, and only in those.
+    tracing::subscriber::set_global_default(lines).map_err(std::io::Error::other)?;
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let place = panic.location().map(ToString::to_string).unwrap_or_default();

@@ -47,6 +47,8 @@ pub(super) struct Link {
     pub(super) behind: Option<UnixStream>,
     pub(super) state: State,
     pub(super) is_stream: bool,
+    /// Since when it is there, monotonic ns.
+    pub(super) since_ns: u64,
     /// Until when it has to have done what it is at, monotonic ns.
     pub(super) deadline_ns: u64,
     /// When it last took something of what waited, or nothing waited, monotonic ns.
@@ -67,13 +69,14 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(client: TcpStream, deadline_ns: u64) -> Self {
+    pub(super) fn new(client: TcpStream, now_ns: u64, timeout_ns: u64) -> Self {
         Self {
             client,
             behind: None,
             state: State::Reading,
             is_stream: false,
-            deadline_ns,
+            since_ns: now_ns,
+            deadline_ns: now_ns + timeout_ns,
             taken_ns: 0,
             client_readable: true,
             client_writable: true,

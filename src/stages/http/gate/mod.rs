@@ -12,6 +12,7 @@
 //! is made anew.
 
 mod link;
+mod patience;
 pub mod request;
 
 use std::collections::VecDeque;
@@ -22,7 +23,7 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream, UnixStream};
 use mio::{Events, Interest, Poll, Token};
 
-use super::{Phase, Shared};
+use super::Shared;
 use crate::runtime::clock::Now;
 use crate::runtime::stage::{Progress, Stage};
 use crate::runtime::wake::{Bell, INPUT};
@@ -57,14 +58,10 @@ const TURN_NS: u64 = 30_000_000_000;
 const ANSWER_NS: u64 = 60_000_000_000;
 /// How long to wait for a client to close, ns.
 const LINGER_NS: u64 = 1_000_000_000;
-/// How long the server behind may answer nobody, ns.
-const BEHIND_NS: u64 = 5_000_000_000;
-/// How long the last answers may take at the end, ns.
-const END_NS: u64 = 1_000_000_000;
+/// How long a client that has connected at the end has to ask, ns.
+const NEWCOMER_NS: u64 = 50_000_000;
 /// How long to leave a listener alone that has failed (descriptors have run out), ns.
 const ACCEPT_PAUSE_NS: u64 = 100_000_000;
-/// How often deadlines are looked at, ns.
-const SWEEP_NS: u64 = 250_000_000;
 
 /// What the gate needs to know.
 pub struct Options {
@@ -96,7 +93,7 @@ pub struct Gate {
     /// When the server behind last answered somebody, or was last given something to do.
     heard_ns: u64,
     open: usize,
-    /// Bytes that wait for clients, as of the last look at each.
+    /// Bytes that wait for clients; refusals join with the next sweep.
     backlog: usize,
     accepting: bool,
     accept_after_ns: u64,
@@ -172,7 +169,7 @@ impl Gate {
             self.free.push(slot);
             return;
         }
-        let mut link = Link::new(client, now.mono_ns + self.options.request_timeout_ns);
+        let mut link = Link::new(client, now.mono_ns, self.options.request_timeout_ns);
         self.open += 1;
         self.options.counters.open.set(self.open as u64);
         if self.open > self.options.connections {
@@ -202,19 +199,6 @@ impl Gate {
         self.open -= 1;
         self.options.counters.open.set(self.open as u64);
         self.free.push(slot);
-    }
-
-    /// Puts out a client that does not read.
-    fn evict(&mut self, slot: usize) {
-        let Some(link) = &self.links[slot] else { return };
-        let counters = &self.options.counters;
-        match (link.is_stream, link.has_ended()) {
-            // Its ring was full, and that has been counted.
-            (true, true) => {}
-            (true, false) => counters.streams_evicted.add(1),
-            (false, _) => counters.evicted.add(1),
-        }
-        self.drop_link(slot);
     }
 
     /// Looks at clients with something to do.
@@ -303,75 +287,6 @@ impl Gate {
         worked
     }
 
-    /// Puts out whoever's patience has run out, and whoever keeps the others from their answers.
-    fn sweep(&mut self, now: Now) {
-        if self.open == 0 || now.mono_ns < self.next_sweep_ns {
-            return;
-        }
-        self.next_sweep_ns = now.mono_ns + SWEEP_NS;
-        if self.asking > 0 && now.mono_ns.saturating_sub(self.heard_ns) > BEHIND_NS {
-            tracing::error!("the HTTP server behind has answered nobody for 5 s: it is made anew");
-            self.options.shared.replace_server();
-            for link in self.links.iter_mut().flatten().filter(|link| link.state == State::Asking) {
-                link.deadline_ns = now.mono_ns;
-            }
-        }
-        for slot in 0..self.links.len() {
-            let Some(link) = self.links[slot].as_mut() else { continue };
-            if now.mono_ns < link.deadline_ns {
-                continue;
-            }
-            match link.state {
-                State::Reading => {
-                    self.options.counters.timed_out.add(1);
-                    link.refuse(&request::TIMEOUT);
-                    link.deadline_ns = now.mono_ns + PATIENCE_NS;
-                    self.queue(slot);
-                }
-                State::Waiting | State::Asking => {
-                    self.options.counters.unavailable.add(1);
-                    self.asking -= usize::from(link.state == State::Asking);
-                    link.refuse(&request::UNAVAILABLE);
-                    link.deadline_ns = now.mono_ns + PATIENCE_NS;
-                    self.queue(slot);
-                }
-                // A stream that says nothing, or that its reader takes, goes on.
-                State::Answering if link.is_stream && link.backlog() == 0 => {
-                    link.deadline_ns = now.mono_ns + PATIENCE_NS;
-                }
-                State::Answering => self.evict(slot),
-                State::Lingering => self.drop_link(slot),
-            }
-        }
-    }
-
-    /// Makes room: of those that keep much waiting, the one goes that has taken nothing for longest.
-    fn evict_idlest(&mut self) {
-        let waits = self.links.iter().enumerate().filter_map(|(slot, link)| Some((slot, link.as_ref()?)));
-        let much = waits.filter(|(_, link)| link.backlog() > OWN_ROOM);
-        if let Some((slot, _)) = much.min_by_key(|(_, link)| link.taken_ns) {
-            self.evict(slot);
-        }
-    }
-
-    /// The end has come: what is being answered may go out.
-    fn is_over(&mut self, now: Now) -> bool {
-        if self.options.shared.phase() != Phase::Stopped {
-            return false;
-        }
-        let end_ns = *self.end_ns.get_or_insert(now.mono_ns + END_NS);
-        for slot in 0..self.links.len() {
-            let talks = matches!(
-                self.links[slot].as_ref().map(|link| &link.state),
-                Some(State::Asking | State::Answering)
-            );
-            if !talks {
-                self.drop_link(slot);
-            }
-        }
-        self.open == 0 || now.mono_ns >= end_ns
-    }
-
     fn wait_for_sockets(&mut self, timeout: Option<Duration>) {
         if let Err(error) = self.poll.poll(&mut self.events, timeout)
             && error.kind() != io::ErrorKind::Interrupted
@@ -442,7 +357,8 @@ impl Stage for Gate {
         }
         let paused = (self.accepting && self.end_ns.is_none()).then_some(self.accept_after_ns);
         let sweep = (self.open > 0).then_some(self.next_sweep_ns);
-        let deadline_ns = [paused, sweep, self.end_ns].into_iter().flatten().min();
+        let newcomers = self.end_ns.map(|_| now.mono_ns + NEWCOMER_NS / 5);
+        let deadline_ns = [paused, sweep, newcomers].into_iter().flatten().min();
         Progress::Idle { deadline_ns, awaits: INPUT }
     }
 

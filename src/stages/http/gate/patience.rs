@@ -1,0 +1,101 @@
+//! Whose patience has run out: the gate's with clients, and with the server behind; and the end.
+
+use super::link::{Link, State};
+use super::{Gate, NEWCOMER_NS, OWN_ROOM, PATIENCE_NS, request};
+use crate::runtime::clock::Now;
+use crate::stages::http::Phase;
+
+/// How often deadlines are looked at, ns.
+const SWEEP_NS: u64 = 250_000_000;
+/// How long the server behind may answer nobody, ns.
+const BEHIND_NS: u64 = 5_000_000_000;
+/// How long the last answers may take at the end, ns.
+const END_NS: u64 = 1_000_000_000;
+
+impl Gate {
+    /// Puts out whoever's patience has run out, and whoever keeps the others from their answers.
+    pub(super) fn sweep(&mut self, now: Now) {
+        if self.open == 0 || now.mono_ns < self.next_sweep_ns {
+            return;
+        }
+        self.next_sweep_ns = now.mono_ns + SWEEP_NS;
+        self.backlog = self.links.iter().flatten().map(Link::backlog).sum();
+        if self.asking > 0 && now.mono_ns.saturating_sub(self.heard_ns) > BEHIND_NS {
+            tracing::error!("the HTTP server behind has answered nobody for 5 s: it is made anew");
+            self.options.shared.replace_server();
+            for link in self.links.iter_mut().flatten().filter(|link| link.state == State::Asking) {
+                link.deadline_ns = now.mono_ns;
+            }
+        }
+        for slot in 0..self.links.len() {
+            let Some(link) = self.links[slot].as_mut() else { continue };
+            if now.mono_ns < link.deadline_ns {
+                continue;
+            }
+            match link.state {
+                State::Reading => {
+                    self.options.counters.timed_out.add(1);
+                    link.refuse(&request::TIMEOUT);
+                    link.deadline_ns = now.mono_ns + PATIENCE_NS;
+                    self.queue(slot);
+                }
+                State::Waiting | State::Asking => {
+                    self.options.counters.unavailable.add(1);
+                    self.asking -= usize::from(link.state == State::Asking);
+                    link.refuse(&request::UNAVAILABLE);
+                    link.deadline_ns = now.mono_ns + PATIENCE_NS;
+                    self.queue(slot);
+                }
+                // A stream that says nothing, or that its reader takes, goes on.
+                State::Answering if link.is_stream && link.backlog() == 0 => {
+                    link.deadline_ns = now.mono_ns + PATIENCE_NS;
+                }
+                State::Answering => self.evict(slot),
+                State::Lingering => self.drop_link(slot),
+            }
+        }
+    }
+
+    /// Makes room: of those that keep much waiting, the one goes that has taken nothing for longest.
+    pub(super) fn evict_idlest(&mut self) {
+        let waits = self.links.iter().enumerate().filter_map(|(slot, link)| Some((slot, link.as_ref()?)));
+        let much = waits.filter(|(_, link)| link.backlog() > OWN_ROOM);
+        if let Some((slot, _)) = much.min_by_key(|(_, link)| link.taken_ns) {
+            self.evict(slot);
+        }
+    }
+
+    /// The end has come: nobody new is taken; who is here is answered, and who has only just come gets
+    /// a moment to ask. With a socket from the service manager later clients wait for the next daemon.
+    pub(super) fn is_over(&mut self, now: Now) -> bool {
+        if self.options.shared.phase() < Phase::Closing {
+            return false;
+        }
+        let end_ns = *self.end_ns.get_or_insert(now.mono_ns + END_NS);
+        for slot in 0..self.links.len() {
+            let Some(link) = &self.links[slot] else { continue };
+            let is_idle = link.state == State::Reading && now.mono_ns >= link.since_ns + NEWCOMER_NS;
+            if is_idle || link.state == State::Lingering {
+                self.drop_link(slot);
+            }
+        }
+        let over = self.open == 0 || now.mono_ns >= end_ns;
+        if over {
+            self.options.shared.end();
+        }
+        over
+    }
+
+    /// Puts out a client that does not read.
+    pub(super) fn evict(&mut self, slot: usize) {
+        let Some(link) = &self.links[slot] else { return };
+        let counters = &self.options.counters;
+        match (link.is_stream, link.has_ended()) {
+            // Its ring was full, and that has been counted.
+            (true, true) => {}
+            (true, false) => counters.streams_evicted.add(1),
+            (false, _) => counters.evicted.add(1),
+        }
+        self.drop_link(slot);
+    }
+}
