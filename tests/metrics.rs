@@ -123,6 +123,16 @@ fn the_catalog_and_the_page_say_the_same() {
 }
 
 #[test]
+fn latencies_are_told_though_nothing_follows() {
+    let daemon = Daemon::start(1, 1, "");
+    let mut socket = daemon.connect("/ws/ingest?ack=1");
+    socket.send(Message::text(event("a", now_s(), 1.0))).unwrap();
+    wait_for("the latency of the only event", || {
+        (scrape(&daemon).1["flumen_processing_latency_seconds_count"] == 1.0).then_some(())
+    });
+}
+
+#[test]
 fn counters_never_go_back_and_buckets_add_up() {
     let daemon = Daemon::start(2, 2, "");
     let mut socket = daemon.connect("/ws/ingest?ack=1");

@@ -41,11 +41,11 @@ size = "1m"
 
 
 class Daemon:
-    def __init__(self):
+    def __init__(self, text=CONFIG):
         self.dir = tempfile.TemporaryDirectory(prefix="flumen-python-")
         config, addresses = (os.path.join(self.dir.name, n) for n in ("flumen.toml", "addresses"))
         with open(config, "w") as file:
-            file.write(CONFIG)
+            file.write(text)
         listen = ["--ingest-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
         command = [os.environ["FLUMEN"], "serve", "--config", config, "--addresses-file", addresses, *listen]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use serde_json::{Value, json};
 use tiny_http::{Header, Method, Request, Response};
 
+use super::routes::{self, Route};
 use super::{Phase, Shared, assets, prometheus};
 use crate::config::{Window, WindowKind};
 use crate::event::Member;
@@ -92,36 +93,40 @@ impl Answer {
 pub fn answer(shared: &Shared, request: &mut Request) -> Answer {
     let url = request.url().to_owned();
     let (path, query) = url.split_once('?').unwrap_or((&url, ""));
-    if path == "/api/rules" {
-        return match request.method() {
-            Method::Get | Method::Head => rules(shared),
-            Method::Post | Method::Put => replace_rules(shared, request),
-            _ => not_allowed("GET, HEAD, POST, PUT"),
-        };
-    }
-    let found = match path {
-        "/api/stats" => {
-            let (t, board, names) = (&shared.telemetry, &shared.board, &shared.dictionary);
-            Some(Answer::json(stats::stats_json(t, board, names, shared.clock.now())))
-        }
-        "/api/windows" => Some(windows(shared)),
-        "/api/alerts" => Some(listing(query, 50, |limit| alerts(shared, query, limit))),
-        "/api/deadletters" => Some(listing(query, 50, |limit| Ok(letters(shared, limit)))),
-        "/api/late" => Some(listing(query, 50, |limit| Ok(late_events(shared, limit)))),
-        "/metrics" => {
-            Some(Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", prometheus::render(shared)))
-        }
-        "/health" | "/health/ready" => Some(health(shared, true)),
-        "/health/live" => Some(health(shared, false)),
-        _ => match path.strip_prefix("/api/aggregates/") {
-            Some(window) => Some(aggregates(shared, window, query)),
-            None => assets::find(path).map(|(kind, body)| Answer::new(200, kind, body)),
-        },
+    let nothing = || Answer::error(404, "not_found", "no such path; /openapi.json lists what there is");
+    let Some((route, allow, part)) = routes::find(path) else {
+        return nothing();
     };
-    match found {
-        Some(answer) if matches!(request.method(), Method::Get | Method::Head) => answer,
-        Some(_) => not_allowed("GET, HEAD"),
-        None => Answer::error(404, "not_found", "no such path; /openapi.json lists what there is"),
+    let replaces = matches!(request.method(), Method::Post | Method::Put);
+    if route == Route::Rules && replaces {
+        return replace_rules(shared, request);
+    }
+    let file = assets::find(path);
+    if route == Route::File && file.is_none() {
+        return nothing();
+    }
+    if !matches!(request.method(), Method::Get | Method::Head) {
+        return not_allowed(allow);
+    }
+    match route {
+        Route::Stats => {
+            let (t, board, names) = (&shared.telemetry, &shared.board, &shared.dictionary);
+            Answer::json(stats::stats_json(t, board, names, shared.clock.now()))
+        }
+        Route::Windows => windows(shared),
+        Route::Aggregates => aggregates(shared, part, query),
+        Route::Rules => rules(shared),
+        Route::Alerts => listing(query, 50, |limit| alerts(shared, query, limit)),
+        Route::DeadLetters => listing(query, 50, |limit| Ok(letters(shared, limit))),
+        Route::Late => listing(query, 50, |limit| Ok(late_events(shared, limit))),
+        Route::Metrics => {
+            Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", prometheus::render(shared))
+        }
+        Route::Ready => health(shared, true),
+        Route::Live => health(shared, false),
+        // GET has been answered by `sse` before.
+        Route::Stream => not_allowed(allow),
+        Route::File => file.map_or_else(nothing, |(kind, body)| Answer::new(200, kind, body)),
     }
 }
 

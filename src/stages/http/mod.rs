@@ -9,6 +9,7 @@
 pub mod api;
 pub mod assets;
 pub mod prometheus;
+pub mod routes;
 pub mod sse;
 
 use std::net::{TcpListener, TcpStream};
