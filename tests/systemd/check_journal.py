@@ -29,9 +29,8 @@ message = "{group} is at {value:.0}"
 
 
 def ours(entries):
-    """The daemon's entries; not those of the check that a reload runs after it, for whoever typed it."""
-    flumen = [entry for entry in entries if entry.get("_COMM") == "flumen"]
-    return [entry for entry in flumen if " check " not in entry.get("_CMDLINE", "")]
+    """The daemon's entries, without systemd's about it."""
+    return [entry for entry in entries if entry.get("_SYSTEMD_UNIT") == "flumen.service"]
 
 
 def priority_of(case, text, since):
