@@ -20,6 +20,8 @@ AT_ONCE = 8
 # What the suite gives a server to answer is meant for an idle machine. It is waited for only where an
 # answer is missing, so more costs nothing.
 PATIENCE = 15
+# Of all of it, in seconds, where half a minute is usual.
+DEADLINE = 600
 
 
 class Fuzzer(WebSocketClientProtocol):
@@ -103,7 +105,7 @@ class Fuzzer(WebSocketClientProtocol):
             if self.state != self.STATE_CLOSED:
                 what()
 
-        reactor.callLater(seconds, unless_over)
+        reactor.callLater(min(seconds, DEADLINE / 4), unless_over)
 
     def continueLater(self, seconds, what, _tag=None):
         self.later(seconds, what)
@@ -156,7 +158,6 @@ class Runner:
     def __init__(self, url, cases, at_once, finished):
         self.url = url
         self.cases = list(reversed(cases))
-        self.running = 0
         self.finished = finished
         self.results = []
         for _ in range(min(at_once, len(cases))):
@@ -164,14 +165,15 @@ class Runner:
 
     def next(self):
         if self.cases:
-            self.running += 1
-            connectWS(Factory(self.url, self.cases.pop(), self.done))
-        elif self.running == 0:
+            case = self.cases.pop()
+            running.add(id_of(case))
+            connectWS(Factory(self.url, case, self.done))
+        elif not running:
             self.finished(self.results)
 
     def done(self, result):
         self.results.append(result)
-        self.running -= 1
+        running.remove(result["id"])
         reactor.callLater(0, self.next)
 
 
@@ -194,11 +196,13 @@ def main(url, folder, out):
         Runner(url, busy, 1, lambda more: finished(results + more))
 
     reactor.callWhenRunning(lambda: Runner(url, others, AT_ONCE, then_alone))
+    reactor.callLater(DEADLINE, lambda: stop(f"not done after {DEADLINE} s, at {sorted(running)}"))
     reactor.run()
     if failure:
         sys.exit(f"fuzz.py: {failure}")
 
 
+running = set()
 failure = "it was interrupted"
 if __name__ == "__main__":
     main(*sys.argv[1:])

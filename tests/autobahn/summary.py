@@ -26,9 +26,21 @@ BEHAVIOURS = ["OK", "NON-STRICT", "INFORMATIONAL"]
 ENDS = ["OK", "INFORMATIONAL"]
 
 
+def write(record, known):
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
+
+
 def main(results, record):
-    with open(results, encoding="utf-8") as file:
-        results = json.load(file)
+    record = pathlib.Path(record)
+    known = json.loads(record.read_text()) if record.exists() else {}
+    known.pop("autobahn", None)
+    write(record, known)
+    try:
+        with open(results, encoding="utf-8") as file:
+            results = json.load(file)
+    except FileNotFoundError:
+        sys.exit("the cases were not all run: no verdict")
     table = collections.defaultdict(collections.Counter)
     for case in results:
         passed = case["behavior"] in BEHAVIOURS and case["behavior_close"] in ENDS
@@ -52,8 +64,6 @@ def main(results, record):
                 print(f"closed with {case['close_code']} ({case['close_reason']})")
 
     named = {verdict: [c["id"] for c in results if c["verdict"] == verdict] for verdict in verdicts[1:]}
-    record = pathlib.Path(record)
-    known = json.loads(record.read_text()) if record.exists() else {}
     known["autobahn"] = {
         "cases": total.total(),
         "passed": total.total() - total["FAILED"],
@@ -62,8 +72,7 @@ def main(results, record):
         "failed": named["FAILED"],
         "sections": {section: dict(counts) for section, counts in table.items()},
     }
-    record.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+    write(record, known)
     missing = set(SECTIONS) - set(table)
     if missing:
         sys.exit(f"no case of the sections {sorted(missing)} was run")

@@ -1,6 +1,6 @@
 //! The way in: upgrade requests by the byte, by half and by the megabyte, and connections that come and go.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -131,8 +131,12 @@ fn half_handshakes_are_dropped_after_a_while() {
         .collect();
     neighbour.talk();
     for mut half in halves {
-        // The end, or a reset where a byte came after it.
-        assert!(matches!(half.read(&mut [0; 1]), Ok(0) | Err(_)), "nothing is said");
+        match half.read(&mut [0; 1]) {
+            Ok(0) => {}
+            // A byte came after the end.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            other => panic!("dropped without a word, not {other:?}"),
+        }
     }
     wait_alone(&server);
     // Those who have finished theirs may stay.
