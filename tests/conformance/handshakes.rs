@@ -117,7 +117,8 @@ fn header_floods_are_refused() {
 #[test]
 fn half_handshakes_are_dropped_after_a_while() {
     let record = Record::begin("half_handshakes");
-    let config = "[ingest]\nhandshake_timeout = \"50ms\"\n";
+    // Enough for a polite one on a slow machine.
+    let config = "[ingest]\nhandshake_timeout = \"2s\"\n";
     let server = Server::Daemon(Daemon::start(2, 1, config));
     let whole = request("");
     let mut neighbour = server.polite();

@@ -153,6 +153,9 @@ impl Connection {
 
     /// Takes more of the upgrade request in. `http_port` is where the dashboard is; `full`: there is no
     /// room for one more connection.
+    ///
+    /// # Panics
+    /// When the handshake is over.
     pub fn greet(&mut self, bytes: &[u8], http_port: Option<u16>, full: bool, now_ns: u64) -> Greeting {
         let State::Handshake { request, .. } = &mut self.state else {
             unreachable!("only a connection in its handshake is greeted");
