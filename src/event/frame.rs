@@ -15,6 +15,7 @@
 //!   structs cost;
 //! - after a close frame or a violation it is deaf.
 
+mod answer;
 mod header;
 mod write;
 
@@ -22,8 +23,9 @@ use std::{error::Error, fmt, mem};
 
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+pub use answer::Answer;
 use header::Header;
-pub use write::{write_close, write_masked, write_pong, write_text};
+pub use write::{write, write_close, write_masked, write_pong, write_text};
 
 /// The longest payload of a control frame, in bytes (RFC 6455, 5.5).
 pub const MAX_CONTROL: usize = 125;

@@ -15,7 +15,7 @@ use crate::config::Config;
 /// Names of the sockets, in the order of their places.
 const NAMES: [&str; 2] = ["ingest", "http"];
 
-/// Sockets that the service manager has opened, by place in [`NAMES`].
+/// Sockets that the service manager has opened, by place in `NAMES`.
 #[derive(Debug, Default)]
 pub struct Passed([Option<TcpListener>; 2]);
 

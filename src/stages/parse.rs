@@ -275,13 +275,15 @@ fn take_apart(conn: &mut Conn, bytes: &mut [u8], shed: bool, reader: &mut event:
                 reader.read(payload, &mut |outcome| work.event(conn, outcome));
             }
         }
-        FrameItem::Ping(payload) => work.reply(Reply::Pong { conn: conn.id, payload: payload.into() }),
-        FrameItem::Pong(_) => {}
-        FrameItem::Close { code, .. } => work.close(conn, code.unwrap_or(1000), ""),
+        control => {
+            if let Some(answer) = control.answer() {
+                work.answer(conn, answer);
+            }
+        }
     });
     work.spare = spare;
     conn.decoder = decoder;
     if let Err(violation) = fed {
-        work.close(conn, violation.close_code, violation.what);
+        work.answer(conn, violation.answer());
     }
 }

@@ -84,11 +84,7 @@ impl Daemon {
 
     /// Opens a WebSocket; `path` is `/ws/ingest` or with `?ack=1`.
     pub fn connect(&self, path: &str) -> WebSocket<TcpStream> {
-        let stream = TcpStream::connect(self.ingest).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let url = format!("ws://{}{path}", self.ingest);
-        tungstenite::client(url, stream).unwrap().0
+        connect(self.ingest, path)
     }
 
     /// A GET; status and body.
@@ -171,6 +167,14 @@ impl Drop for Daemon {
         }
         std::fs::remove_dir_all(&self.dir).ok();
     }
+}
+
+/// Opens a WebSocket.
+pub fn connect(address: SocketAddr, path: &str) -> WebSocket<TcpStream> {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    tungstenite::client(format!("ws://{address}{path}"), stream).unwrap().0
 }
 
 /// The counter identity of the contract.

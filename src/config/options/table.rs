@@ -42,7 +42,7 @@ pub static OPTIONS: &[Opt] = &[
     opt("http.sse_clients", Kind::Whole(0, 10_000, place!(http.sse_clients)), "Event streams at most."),
     opt(
         "http.connections",
-        Kind::Whole(8, 100_000, place!(http.connections)),
+        Kind::Whole(1, 100_000, place!(http.connections)),
         "HTTP connections at most, event streams included; one more is answered 503.",
     ),
     opt(

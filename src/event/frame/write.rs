@@ -1,26 +1,23 @@
 //! The frames a server sends, whole and unmasked, and those of its clients, masked: appended to the
 //! connection's output.
 
-use tungstenite::protocol::frame::coding::OpCode;
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::{MAX_CONTROL, header};
 
 const FIN: u8 = 0x80;
 /// In the byte of the length.
 const MASKED: u8 = 0x80;
-const TEXT: u8 = 0x1;
-const CLOSE: u8 = 0x8;
-const PONG: u8 = 0xA;
 
 /// Appends a text message; `text` is UTF-8 (the reader's tests rely on it, this does not check it).
 pub fn write_text(out: &mut Vec<u8>, text: &[u8]) {
-    write(out, TEXT, text);
+    write(out, OpCode::Data(Data::Text), text);
 }
 
 /// Appends the answer to a ping, with the ping's payload. What is over 125 bytes is cut: no ping
 /// carries more.
 pub fn write_pong(out: &mut Vec<u8>, payload: &[u8]) {
-    write(out, PONG, &payload[..payload.len().min(MAX_CONTROL)]);
+    write(out, OpCode::Control(Control::Pong), &payload[..payload.len().min(MAX_CONTROL)]);
 }
 
 /// Appends a close frame. `reason` is cut to 123 bytes, at a character.
@@ -32,7 +29,7 @@ pub fn write_close(out: &mut Vec<u8>, code: u16, reason: &str) {
     let mut payload = [0; MAX_CONTROL];
     payload[..2].copy_from_slice(&code.to_be_bytes());
     payload[2..2 + len].copy_from_slice(&reason.as_bytes()[..len]);
-    write(out, CLOSE, &payload[..2 + len]);
+    write(out, OpCode::Control(Control::Close), &payload[..2 + len]);
 }
 
 /// Appends a whole frame as a client sends it.
@@ -45,8 +42,9 @@ pub fn write_masked(out: &mut Vec<u8>, opcode: OpCode, mask: [u8; 4], payload: &
     header::unmask(&mut out[start..], mask);
 }
 
-fn write(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
-    write_head(out, opcode, 0, payload.len());
+/// Appends a whole frame as a server sends it.
+pub fn write(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
+    write_head(out, opcode.into(), 0, payload.len());
     out.extend_from_slice(payload);
 }
 

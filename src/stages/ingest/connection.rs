@@ -1,21 +1,32 @@
-//! One ingest connection: its socket, what is to be written, which acks are due.
+//! One ingest connection: its socket, how far it has come, what is to be written, which acks are due.
 //!
-//! Output is bounded: notices give way first, pongs next, acks coalesce to the newest. A client
-//! that never reads costs its bounded buffer and nothing else.
+//! Output is bounded: notices give way first, pongs next, then only the newest ping is answered, as acks
+//! coalesce to the newest. A client that never reads costs its bounded buffer and nothing else. The close
+//! frame is the last word.
+//!
+//! The handshake and the way to the end are here, apart from the loop that waits for sockets, so that
+//! `examples/echo.rs` has the daemon's own and not its own.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::net::Shutdown;
 
 use mio::net::TcpStream;
 
+use super::handshake::{self, Decision};
 use crate::event::frame;
 use crate::message::ConnId;
+
+/// How long a closing connection may take to close, ns.
+pub const LINGER_NS: u64 = 2_000_000_000;
+/// How long a client that is to be closed may take to read its last acks, ns.
+const FINISH_NS: u64 = 10_000_000_000;
 
 /// Above this an ack waits (and coalesces) instead of being written.
 const ACK_ROOM: usize = 4 * 1024;
 /// Above this notices are left out.
 const NOTICE_ROOM: usize = 16 * 1024;
-/// Above this pongs are left out.
+/// Above this pongs wait, the newest only (RFC 6455, 5.5.3, allows it).
 const PONG_ROOM: usize = 32 * 1024;
 
 /// How far the connection has come.
@@ -60,6 +71,24 @@ pub struct Due {
     pub rejected: u64,
 }
 
+/// What has become of an upgrade request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Greeting {
+    /// It is not all there.
+    Unfinished,
+    /// It was refused; the answer is to be flushed.
+    Refused,
+    /// It was fine, but it is not welcome now: a close frame is to be flushed.
+    TurnedAway,
+    /// It is a WebSocket from here on; the answer is to be flushed.
+    Welcome {
+        /// The client asked for acknowledgements.
+        ack: bool,
+        /// Frames that came behind the request.
+        rest: Vec<u8>,
+    },
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -82,6 +111,8 @@ pub struct Connection {
     pub told_episode: u64,
     acks: VecDeque<Due>,
     ripe: Option<Due>,
+    /// Payload of the newest ping for whose pong there was no room.
+    pinged: Option<Box<[u8]>>,
     out: Vec<u8>,
     written: usize,
     writable: bool,
@@ -101,6 +132,7 @@ impl Connection {
             told_episode: 0,
             acks: VecDeque::new(),
             ripe: None,
+            pinged: None,
             out: Vec::new(),
             written: 0,
             writable: true,
@@ -122,18 +154,102 @@ impl Connection {
         self.out.extend_from_slice(bytes);
     }
 
+    /// Takes more of the upgrade request in. `http_port` is where the dashboard is; `instead`: the close
+    /// code and reason that it gets now instead of a welcome.
+    ///
+    /// # Panics
+    /// When the handshake is over.
+    pub fn greet(
+        &mut self,
+        bytes: &[u8],
+        http_port: Option<u16>,
+        instead: Option<(u16, &str)>,
+        now_ns: u64,
+    ) -> Greeting {
+        let State::Handshake { request, .. } = &mut self.state else {
+            unreachable!("only a connection in its handshake is greeted");
+        };
+        request.extend_from_slice(bytes);
+        let (response, greeting) = match handshake::judge(request, http_port) {
+            Decision::NeedMore => return Greeting::Unfinished,
+            Decision::Refuse { response, .. } => (response, Greeting::Refused),
+            Decision::Accept { response, .. } if instead.is_some() => (response, Greeting::TurnedAway),
+            Decision::Accept { consumed, response, ack } => {
+                request.drain(..consumed);
+                (response, Greeting::Welcome { ack, rest: std::mem::take(request) })
+            }
+        };
+        self.write_raw(&response);
+        self.state = match greeting {
+            Greeting::Welcome { .. } => State::Open,
+            _ => State::Lingering { deadline_ns: now_ns + LINGER_NS },
+        };
+        if let (Greeting::TurnedAway, Some((code, reason))) = (&greeting, instead) {
+            self.close(code, reason);
+        }
+        greeting
+    }
+
+    /// A close is due, once all that is promised has been written; the first reason counts. Says whether
+    /// this was the first.
+    pub fn finish(&mut self, code: u16, reason: &'static str, now_ns: u64) -> bool {
+        let first = self.state == State::Open;
+        if first {
+            self.state = State::Finishing { code, reason, deadline_ns: now_ns + FINISH_NS };
+        }
+        first
+    }
+
+    /// Chunks up to `applied` are in: writes what that makes due, the close as the last, as far as the
+    /// socket takes it. Says whether anything was due.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn advance(&mut self, applied: u64, now_ns: u64) -> io::Result<bool> {
+        // What has no room now comes back with the writable event of a full socket; so the socket has to
+        // be full.
+        if self.backlog() >= ACK_ROOM {
+            self.flush()?;
+        }
+        let before = self.backlog();
+        if self.may_speak() {
+            self.ripen(applied);
+            if before < PONG_ROOM
+                && let Some(payload) = self.pinged.take()
+            {
+                self.pong(&payload);
+            }
+        }
+        if let State::Finishing { code, reason, .. } = self.state
+            && !self.owes()
+        {
+            self.close(code, reason);
+            self.state = State::Lingering { deadline_ns: now_ns + LINGER_NS };
+        }
+        let moved = self.backlog() != before;
+        self.flush()?;
+        Ok(moved)
+    }
+
     /// A notice, left out when the client does not read.
     pub fn notice(&mut self, text: &str) {
-        if self.backlog() < NOTICE_ROOM {
+        if self.may_speak() && self.backlog() < NOTICE_ROOM {
             frame::write_text(&mut self.out, text.as_bytes());
         }
     }
 
-    /// A pong, left out when the client does not read.
+    /// A pong; while the client does not read, the newest waits.
     pub fn pong(&mut self, payload: &[u8]) {
-        if self.backlog() < PONG_ROOM {
+        if self.backlog() >= PONG_ROOM {
+            self.pinged = Some(payload.into());
+        } else if self.may_speak() {
             frame::write_pong(&mut self.out, payload);
         }
+    }
+
+    /// Whether the last word is still to come.
+    fn may_speak(&self) -> bool {
+        !matches!(self.state, State::Lingering { .. })
     }
 
     /// A close frame.
@@ -179,7 +295,9 @@ impl Connection {
         }
     }
 
-    /// Writes what the socket takes.
+    /// Writes what the socket takes. Behind the last word the sending side is shut: a server closes
+    /// first (RFC 6455, 7.1.1), and to close the socket itself while something unread lies in it would
+    /// take the last word away from the peer.
     pub fn flush(&mut self) -> io::Result<()> {
         while self.writable && self.written < self.out.len() {
             match self.stream.write(&self.out[self.written..]) {
@@ -197,6 +315,10 @@ impl Connection {
             if self.out.capacity() > 1_024 {
                 self.out.shrink_to(0);
             }
+            if let State::Lingering { .. } = self.state {
+                // Where the peer has gone already, the next read says so.
+                drop(self.stream.shutdown(Shutdown::Write));
+            }
         } else if self.written > 16 * 1024 {
             self.out.drain(..self.written);
             self.written = 0;
@@ -206,48 +328,4 @@ impl Connection {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn connection() -> (Connection, std::net::TcpStream) {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (server, _) = listener.accept().unwrap();
-        server.set_nonblocking(true).unwrap();
-        let id = ConnId { slot: 0, generation: 0 };
-        (Connection::new(id, TcpStream::from_std(server), 0), client)
-    }
-
-    fn due(chunk: u64, frames: u64) -> Due {
-        Due { chunk, frames, accepted: frames, rejected: 0 }
-    }
-
-    #[test]
-    fn acks_wait_for_their_chunk_and_coalesce() {
-        let (mut c, _client) = connection();
-        c.promise(due(1, 10));
-        c.promise(due(2, 20));
-        c.promise(due(2, 25));
-        c.promise(due(9, 99));
-        c.ripen(0);
-        assert_eq!(c.backlog(), 0);
-        c.ripen(2);
-        let text = String::from_utf8_lossy(&c.out).into_owned();
-        assert!(text.contains(r#""seq":25"#) && !text.contains(r#""seq":10"#), "{text}");
-        assert!(c.owes() && c.awaits_applied());
-    }
-
-    #[test]
-    fn a_client_that_does_not_read_costs_a_bounded_buffer() {
-        let (mut c, _client) = connection();
-        c.writable = false;
-        for n in 0..100_000 {
-            c.notice("x".repeat(100).as_str());
-            c.pong(&[7; 100]);
-            c.promise(due(n, n));
-            c.ripen(n);
-        }
-        assert!(c.backlog() < PONG_ROOM + 1_024, "{}", c.backlog());
-        assert_eq!(c.ripe, Some(due(99_999, 99_999)), "the newest ack is kept");
-    }
-}
+mod tests;

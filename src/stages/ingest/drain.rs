@@ -4,8 +4,8 @@
 //! It is end of input, not a message: dropping the ring to the parse thread is what tells the
 //! rest of the pipeline.
 
-use super::connection::{Connection, State};
-use super::{Ingest, LINGER_NS, handshake};
+use super::connection::{Connection, LINGER_NS, State};
+use super::{Ingest, handshake};
 use crate::runtime::clock::Now;
 
 /// The reason that goes with close code 1001.

@@ -44,8 +44,6 @@ const FIRST_CONNECTION: usize = 2;
 
 /// Reads a turn: bounded, so that replies and acks are not kept waiting.
 const READS_PER_TURN: usize = 64;
-/// How long a closing connection may take to close, ns.
-const LINGER_NS: u64 = 2_000_000_000;
 /// How long to leave a listener alone that has failed (descriptors have run out), ns.
 const ACCEPT_PAUSE_NS: u64 = 100_000_000;
 /// Connections over the limit that are told so (1013) rather than dropped.

@@ -4,10 +4,9 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use super::connection::State;
+use super::connection::{Greeting, State};
 use super::drain::GOING_AWAY;
-use super::handshake::{self, Decision};
-use super::{Ingest, LINGER_NS, READS_PER_TURN};
+use super::{Ingest, READS_PER_TURN};
 use crate::message::{BUFFER_BYTES, Buffer, Chunk};
 use crate::runtime::clock::Now;
 
@@ -135,70 +134,50 @@ impl Ingest {
             self.pool.push(buffer);
             return;
         };
-        match &mut conn.state {
+        match conn.state {
             State::Open => self.send_chunk(slot, buffer, len, stamp),
             State::Finishing { .. } | State::Lingering { .. } => self.pool.push(buffer),
-            State::Handshake { request, .. } => {
-                request.extend_from_slice(&buffer[..len]);
-                let decision = handshake::judge(request, self.options.http_port);
-                self.shake_hands(slot, decision, buffer, stamp);
-            }
+            State::Handshake { .. } => self.greet(slot, buffer, len, stamp),
         }
     }
 
-    fn shake_hands(&mut self, slot: u32, decision: Decision, mut buffer: Buffer, stamp: Now) {
+    /// A part of an upgrade request, perhaps with frames behind it.
+    fn greet(&mut self, slot: u32, mut buffer: Buffer, len: usize, stamp: Now) {
         let Some(Some(conn)) = self.connections.get_mut(slot as usize) else {
             self.pool.push(buffer);
             return;
         };
         self.impatient = true;
-        let lingering = State::Lingering { deadline_ns: stamp.mono_ns + LINGER_NS };
-        match decision {
-            Decision::NeedMore => self.pool.push(buffer),
-            Decision::Refuse { response, .. } => {
-                conn.write_raw(&response);
-                conn.state = lingering;
-                self.pool.push(buffer);
-                self.flush_connection(slot);
-            }
-            Decision::Accept { consumed, response, ack } => {
-                conn.write_raw(&response);
-                let counters = &self.options.counters;
-                // A drain takes newcomers too, until it ends the input.
-                let ended = self.ports.chunks.is_none();
-                if ended || counters.open.get() > self.options.max_connections {
-                    if ended {
-                        conn.close(1001, GOING_AWAY);
-                    } else {
-                        counters.refused.add(1);
-                        conn.close(1013, "the daemon is at its connection limit; try again later");
-                    }
-                    conn.state = lingering;
-                    self.pool.push(buffer);
-                    self.flush_connection(slot);
-                    return;
-                }
-                let State::Handshake { request, .. } = std::mem::replace(&mut conn.state, State::Open) else {
-                    unreachable!("a handshake is judged only in the handshake state");
-                };
+        let counters = &self.options.counters;
+        // A drain takes newcomers too, until it ends the input.
+        let is_full = counters.open.get() > self.options.max_connections;
+        let instead = match self.ports.chunks {
+            None => Some((1001, GOING_AWAY)),
+            Some(_) if is_full => Some((1013, "the daemon is at its connection limit; try again later")),
+            Some(_) => None,
+        };
+        let mut frames = 0;
+        match conn.greet(&buffer[..len], self.options.http_port, instead, stamp.mono_ns) {
+            Greeting::Unfinished | Greeting::Refused => {}
+            Greeting::TurnedAway => counters.refused.add(u64::from(self.ports.chunks.is_some())),
+            Greeting::Welcome { ack, rest } => {
                 conn.announced = true;
-                let id = conn.id;
                 if let Some(chunks) = self.ports.chunks.as_mut() {
                     // `has_room` has seen two places.
-                    let pushed = chunks.push(Chunk::Open { conn: id, ack });
+                    let pushed = chunks.push(Chunk::Open { conn: conn.id, ack });
                     debug_assert!(pushed.is_ok());
                 }
-                // Frames pipelined behind the request.
-                let rest = &request[consumed..];
-                if rest.is_empty() {
-                    self.pool.push(buffer);
-                } else {
-                    buffer[..rest.len()].copy_from_slice(rest);
-                    self.send_chunk(slot, buffer, rest.len(), stamp);
-                }
-                self.flush_connection(slot);
+                // All of it came with the read that ended the request.
+                frames = rest.len();
+                buffer[..frames].copy_from_slice(&rest);
             }
         }
+        if frames == 0 {
+            self.pool.push(buffer);
+        } else {
+            self.send_chunk(slot, buffer, frames, stamp);
+        }
+        self.flush_connection(slot);
     }
 
     fn send_chunk(&mut self, slot: u32, buffer: Buffer, len: usize, stamp: Now) {

@@ -1,12 +1,10 @@
 //! What the parse thread has to tell clients, and the acks that become due.
 
+use super::Ingest;
 use super::connection::{Connection, Due, State};
-use super::{Ingest, LINGER_NS};
 use crate::message::{ConnId, Reply};
 use crate::runtime::clock::Now;
 
-/// How long a client that is to be closed may take to read its last acks, ns.
-const FINISH_NS: u64 = 10_000_000_000;
 /// Replies a turn.
 const REPLIES_PER_TURN: usize = 1_024;
 
@@ -40,9 +38,7 @@ impl Ingest {
                 Reply::Error { text, .. } => conn.notice(&text),
                 Reply::Pong { payload, .. } => conn.pong(&payload),
                 Reply::Close { code, reason, .. } => {
-                    if conn.state == State::Open {
-                        let deadline_ns = now.mono_ns + FINISH_NS;
-                        conn.state = State::Finishing { code, reason, deadline_ns };
+                    if conn.finish(code, reason, now.mono_ns) {
                         self.impatient = true;
                     }
                 }
@@ -67,23 +63,15 @@ impl Ingest {
             let Some(Some(conn)) = self.connections.get_mut(slot as usize) else {
                 return false;
             };
-            let before = conn.backlog();
-            conn.ripen(applied);
-            if let State::Finishing { code, reason, .. } = conn.state
-                && !conn.owes()
-            {
-                conn.close(code, reason);
-                self.impatient = true;
-                conn.state = State::Lingering { deadline_ns: now.mono_ns + LINGER_NS };
+            match conn.advance(applied, now.mono_ns) {
+                Ok(due) => moved |= due,
+                Err(_) => {
+                    self.drop_connection(slot);
+                    return false;
+                }
             }
-            moved |= conn.backlog() != before;
-            if conn.flush().is_err() {
-                self.drop_connection(slot);
-                return false;
-            }
-            let Some(Some(conn)) = self.connections.get(slot as usize) else {
-                return false;
-            };
+            // Once it has been asked to close it has a deadline.
+            self.impatient |= conn.state != State::Open;
             // What waits for the socket comes back with its writable event.
             conn.awaits_applied() || matches!(conn.state, State::Finishing { .. })
         });

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::fields::{Field, Fields};
 use super::sort::{Sorter, Wanted};
 use super::{Conn, ERRORS_PER_SECOND, LETTER_BYTES, Outlet};
+use crate::event::frame::Answer;
 use crate::event::{Outcome, Reject, Rejection, Scratch};
 use crate::message::{Buffer, DeadLetter, Item, Reply};
 use crate::runtime::cell::Reader as SettingsReader;
@@ -159,10 +160,16 @@ impl Work {
         }
     }
 
-    pub(super) fn close(&mut self, conn: &mut Conn, code: u16, reason: &'static str) {
-        // The ack goes first, so that a client hears of all its frames.
-        self.acknowledge(conn);
-        self.reply(Reply::Close { conn: conn.id, code, reason });
+    /// Hands what the protocol owes a client to the ingest thread.
+    pub(super) fn answer(&mut self, conn: &mut Conn, answer: Answer<'_>) {
+        match answer {
+            Answer::Pong(payload) => self.reply(Reply::Pong { conn: conn.id, payload: payload.into() }),
+            Answer::Close { code, reason } => {
+                // The ack goes first, so that a client hears of all its frames.
+                self.acknowledge(conn);
+                self.reply(Reply::Close { conn: conn.id, code, reason });
+            }
+        }
     }
 
     pub(super) fn event(&mut self, conn: &mut Conn, outcome: Outcome<'_>) {

@@ -6,9 +6,9 @@
 //! strictly, within `http.request_timeout`, hands it on over a Unix socket that only tiny_http listens
 //! on, and carries the answer back at the client's pace: workers are never held up by a client.
 //!
-//! What must always hold: bytes that wait for clients are bounded ([`ANSWER_ROOM`] together, a stream
-//! has its own bound); a client that takes nothing for [`PATIENCE_NS`] is put out; the server behind has
-//! at most [`ASKING`] requests at a time that it has not begun to answer; a server that answers nobody
+//! What must always hold: bytes that wait for clients are bounded (`ANSWER_ROOM` together, a stream
+//! has its own bound); a client that takes nothing for `PATIENCE_NS` is put out; the server behind has
+//! at most `ASKING` requests at a time that it has not begun to answer; a server that answers nobody
 //! is made anew.
 
 mod link;
