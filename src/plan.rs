@@ -10,6 +10,8 @@ use windows::{Route, WindowPlan};
 
 use crate::message::{BUFFER_BYTES, Chunk, DeadLetter, Item, LateEvent, Reply, Report};
 
+/// Bytes of all HTTP answers together that may wait for clients to read them.
+pub const ANSWERS_BYTES: usize = 64 << 20;
 /// Chunks between ingest and parse: 128 full reads are 8 MiB, some 30,000 events.
 pub const CHUNKS: usize = 128;
 /// Samples between a parse and a window thread: 16 B each; about 20,000 events.
@@ -160,6 +162,7 @@ impl Plan {
             ("dead letter rings", lanes * LETTERS * (size_of::<DeadLetter>() + 1_024)),
             ("late event rings", shards * LATE * size_of::<LateEvent>()),
             ("history of results", config.publish.history_bytes),
+            ("answers that HTTP clients have not read", ANSWERS_BYTES),
         ]
     }
 

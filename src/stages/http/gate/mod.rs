@@ -6,7 +6,7 @@
 //! strictly, within `http.request_timeout`, hands it on over a Unix socket that only tiny_http listens
 //! on, and carries the answer back at the client's pace: workers are never held up by a client.
 //!
-//! What must always hold: bytes that wait for clients are bounded (`ANSWER_ROOM` together, a stream
+//! What must always hold: bytes that wait for clients are bounded (`ANSWERS_BYTES` together, a stream
 //! has its own bound); a client that takes nothing for `PATIENCE_NS` is put out; the server behind has
 //! at most `ASKING` requests at a time that it has not begun to answer; a server that answers nobody
 //! is made anew.
@@ -24,6 +24,7 @@ use mio::net::{TcpListener, TcpStream, UnixStream};
 use mio::{Events, Interest, Poll, Token};
 
 use super::Shared;
+use crate::plan::ANSWERS_BYTES;
 use crate::runtime::clock::Now;
 use crate::runtime::stage::{Progress, Stage};
 use crate::runtime::wake::{Bell, INPUT};
@@ -42,8 +43,6 @@ const ACCEPTS_PER_TURN: usize = 32;
 const LINKS_PER_TURN: usize = 64;
 /// Requests that the server behind has and has not begun to answer.
 const ASKING: usize = 16;
-/// Bytes of all answers together that may wait for clients. Beyond, who takes nothing goes.
-const ANSWER_ROOM: usize = 64 << 20;
 /// Bytes that may wait for any client, however much waits for others.
 const OWN_ROOM: usize = 64 << 10;
 /// Bytes of an answer that are carried in one look at its client.
@@ -213,7 +212,7 @@ impl Gate {
                 State::Reading => link.read_request(&mut self.piece),
                 State::Waiting => Then::Stay,
                 State::Asking | State::Answering => {
-                    let room = ANSWER_ROOM.saturating_sub(self.backlog);
+                    let room = ANSWERS_BYTES.saturating_sub(self.backlog);
                     let room = room.max(OWN_ROOM.saturating_sub(before)).min(READ_PER_LOOK);
                     relay(link, &mut self.piece, room, now)
                 }
@@ -240,7 +239,7 @@ impl Gate {
                 Then::Again => self.queue(slot),
                 Then::Stay => {}
             }
-            if self.backlog >= ANSWER_ROOM {
+            if self.backlog >= ANSWERS_BYTES {
                 self.evict_idlest();
             }
         }
