@@ -40,13 +40,16 @@ fn metric(daemon: &Daemon, name: &str) -> u64 {
 #[test]
 fn a_request_that_does_not_come_in_time_is_told_so_and_holds_up_nobody() {
     let daemon = Daemon::start(1, 1, QUICK);
-    let mut slow: Vec<_> =
-        (0..30).map(|n| open(&daemon, &b"GET /api/stats HTTP/1.1\r\nHo"[..n % 25])).collect();
+    let beginning = b"GET /api/stats HTTP/1.1\r\nHo";
+    let mut slow: Vec<_> = (0..30).map(|n| open(&daemon, &beginning[..1 + n % 25])).collect();
+    // One that says nothing is not counted: browsers keep some ready.
+    let mut mute = open(&daemon, b"");
     assert_eq!(daemon.get("/api/stats").0, 200, "beside thirty clients that dawdle");
     for stream in &mut slow {
         let said = answer(stream);
         assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
     }
+    assert_eq!(answer(&mut mute), "");
     assert_eq!(metric(&daemon, "flumen_http_timeouts_total"), 30);
     wait_for("all to be forgotten", || (metric(&daemon, "flumen_http_connections") == 1).then_some(()));
 }
@@ -179,4 +182,97 @@ fn descriptors_that_run_out_and_come_back_leave_the_port_alive() {
             (stream.read_to_string(&mut text).is_ok() && text.contains(" 200 ")).then_some(())
         });
     }
+}
+
+/// A window of many groups that closes every second, so that the stream brings megabytes at once.
+fn with_a_busy_stream() -> (Daemon, std::thread::JoinHandle<()>, std::sync::Arc<std::sync::atomic::AtomicBool>)
+{
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let config = "[time]\nwatermark_delay = \"0s\"\n[[window]]\nname = \"w\"\nkind = \"tumbling\"\nsize = \"1s\"\n\
+                  group_by = [\"source\"]\n";
+    let daemon = Daemon::start(1, 1, config);
+    let mut socket = daemon.connect("/ws/ingest");
+    let stop = std::sync::Arc::new(AtomicBool::new(false));
+    let sender = std::thread::spawn({
+        let stop = std::sync::Arc::clone(&stop);
+        move || {
+            while !stop.load(Ordering::Relaxed) {
+                let now = common::now_s();
+                let events: Vec<_> =
+                    (0..1_000).map(|n| common::event(&format!("source-{n}"), now, 1.0)).collect();
+                if socket.send(tungstenite::Message::text(format!("[{}]", events.join(",")))).is_err() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        }
+    });
+    (daemon, sender, stop)
+}
+
+#[test]
+fn a_reader_of_the_stream_that_pauses_goes_on_or_is_put_out_and_never_hangs() {
+    let (daemon, sender, stop) = with_a_busy_stream();
+    let ask = b"GET /stream/metrics HTTP/1.1\r\nHost: h\r\n\r\n";
+    let mut reader = open(&daemon, ask);
+    let mut bytes = vec![0; 1 << 20];
+    for _ in 0..3 {
+        // Long enough that everything on the way to it is full.
+        std::thread::sleep(Duration::from_secs(3));
+        let until = std::time::Instant::now() + Duration::from_secs(4);
+        let mut read = 0;
+        while std::time::Instant::now() < until {
+            match reader.read(&mut bytes) {
+                // Put out: it comes back, as a browser does by itself.
+                Ok(0) | Err(_) => reader = open(&daemon, ask),
+                Ok(n) => read += n,
+            }
+        }
+        assert!(read > 100_000, "{read} bytes after a pause");
+    }
+    // Something comes every second, or the end: anything but silence.
+    reader.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    assert!(reader.read(&mut bytes).is_ok());
+    drop(reader);
+    wait_for("the reader to be forgotten", || (daemon.stats()["sse_subscribers"] == 0).then_some(()));
+    wait_for("its connection, too", || (metric(&daemon, "flumen_http_connections") == 1).then_some(()));
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    sender.join().unwrap();
+}
+
+#[test]
+fn who_says_no_more_may_still_listen() {
+    let daemon = Daemon::start(1, 1, "");
+    let mut reader = open(&daemon, b"GET /stream/metrics?events=stats HTTP/1.1\r\nHost: h\r\n\r\n");
+    reader.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut text = String::new();
+    let mut bytes = [0; 4096];
+    while text.matches("event: stats").count() < 3 {
+        let n = reader.read(&mut bytes).unwrap();
+        assert!(n > 0, "{text}");
+        text.push_str(&String::from_utf8_lossy(&bytes[..n]));
+    }
+    drop(reader);
+    wait_for("its end to be noticed", || (daemon.stats()["sse_subscribers"] == 0).then_some(()));
+    let mut wrong = open(&daemon, b"GET /stream/metrics?events=nono HTTP/1.1\r\nHost: h\r\n\r\n");
+    wrong.shutdown(std::net::Shutdown::Write).unwrap();
+    assert!(answer(&mut wrong).starts_with("HTTP/1.1 400 "));
+}
+
+#[test]
+fn headers_that_nobody_reads_may_have_any_text() {
+    let daemon = Daemon::start(1, 1, "");
+    let mut request = b"GET /health HTTP/1.1\r\nHost: h\r\nCookie: user=J".to_vec();
+    request.extend_from_slice(b"\xc3\xbcrgen; other=J\xfcrgen\r\nX-Forwarded-For: ::1\r\n\r\n");
+    assert!(answer(&mut open(&daemon, &request)).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn who_takes_nothing_of_an_answer_is_put_out_soon() {
+    let daemon = with_long_answers();
+    let mut mute = open(&daemon, b"GET /api/aggregates/w?limit=10000 HTTP/1.1\r\nHost: h\r\n\r\n");
+    let start = std::time::Instant::now();
+    wait_for("the eviction", || (metric(&daemon, "flumen_http_evictions_total") == 1).then_some(()));
+    assert!(start.elapsed() < Duration::from_secs(40), "long before the whole answer's deadline");
+    assert!(mute.read_to_end(&mut Vec::new()).is_err() || start.elapsed() > Duration::from_secs(1));
 }

@@ -36,6 +36,12 @@ pub trait Stage: Send {
         false
     }
 
+    /// Whether it may poll instead of sleeping where the configuration says so: not without a core of
+    /// its own.
+    fn may_spin(&self) -> bool {
+        true
+    }
+
     /// Sleeps; the ingest stage overrides this to sleep in its `mio::Poll`.
     fn wait(&mut self, bell: &Bell, timeout: Option<Duration>) {
         bell.sleep(timeout);
@@ -45,6 +51,7 @@ pub trait Stage: Send {
 /// Runs `stage` until it is done: work, look once more, sleep. With `spin` it never sleeps.
 pub fn run(stage: &mut dyn Stage, bell: &Bell, clock: Clock, meter: &ThreadMeter, spin: bool) {
     bell.attach();
+    let spin = spin && stage.may_spin();
     let mut now = clock.now();
     loop {
         let turn_start_ns = now.mono_ns;

@@ -68,8 +68,9 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         level: Level::WARN,
-        what: "HTTP clients got no answer",
-        remedy: "http.connections is reached, requests did not come in time, or descriptors have run out",
+        what: "HTTP requests were not served",
+        remedy: "refused: http.connections is reached; timed_out: they did not come within http.request_timeout; \
+                 unavailable: descriptors have run out",
         read: |t| {
             let http = &t.http;
             vec![

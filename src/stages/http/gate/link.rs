@@ -5,6 +5,7 @@ use std::net::Shutdown;
 
 use mio::net::{TcpStream, UnixStream};
 
+use super::OWN_ROOM;
 use super::request::{Judged, MAX_HEAD, Refusal, judge};
 
 /// Bytes of an event stream that may wait for its reader; beyond, the stream's own ring fills.
@@ -38,6 +39,17 @@ pub(super) enum Then {
     Ask,
     /// It is over.
     Drop,
+}
+
+/// What reading from a client shows of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// It may say more.
+    There,
+    /// It says no more; it may still listen.
+    Silent,
+    /// The connection is broken.
+    Gone,
 }
 
 /// A client.
@@ -90,6 +102,11 @@ impl Link {
             written: 0,
             behind_ended: false,
         }
+    }
+
+    /// Whether it has said nothing at all.
+    pub(super) fn is_mute(&self) -> bool {
+        self.request.is_empty()
     }
 
     /// Bytes that wait for the client.
@@ -249,22 +266,35 @@ impl Link {
         self.behind_ended && self.state == State::Asking
     }
 
-    /// Reads and throws away; whether the client has closed.
-    pub(super) fn discard(&mut self, piece: &mut [u8]) -> bool {
+    /// Whether there is more behind than has been taken, and room for it; `room`: among all answers.
+    pub(super) fn wants_more(&self, room: bool) -> bool {
+        let has_room = match self.is_stream {
+            true => self.backlog() < STREAM_ROOM,
+            false => room || self.backlog() < OWN_ROOM,
+        };
+        let talks = matches!(self.state, State::Asking | State::Answering);
+        talks && has_room && self.behind_readable && !self.behind_ended
+    }
+
+    /// Reads and throws away; says what has become of the client.
+    pub(super) fn discard(&mut self, piece: &mut [u8]) -> Peer {
         // A client that floods is cut off by its deadline.
         for _ in 0..16 {
             if !self.client_readable {
-                return false;
+                return Peer::There;
             }
             match self.client.read(piece) {
-                Ok(0) => return true,
+                Ok(0) => {
+                    self.client_readable = false;
+                    return Peer::Silent;
+                }
                 Ok(_) => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.client_readable = false,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return true,
+                Err(_) => return Peer::Gone,
             }
         }
-        false
+        Peer::There
     }
 
     /// The answer is out: no more will be written, and the peer is waited for a moment, because a

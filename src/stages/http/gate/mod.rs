@@ -29,7 +29,7 @@ use crate::runtime::clock::Now;
 use crate::runtime::stage::{Progress, Stage};
 use crate::runtime::wake::{Bell, INPUT};
 use crate::telemetry::counters::HttpCounters;
-use link::{Link, State, Then};
+use link::{Link, Peer, State, Then};
 
 const LISTENER: Token = Token(0);
 /// Token of the thread's `mio::Waker`.
@@ -39,6 +39,8 @@ const FIRST: usize = 2;
 
 /// Connections taken in a turn.
 const ACCEPTS_PER_TURN: usize = 32;
+/// Connections over the limit that are told so (503) rather than dropped.
+const OVER_LIMIT_ROOM: usize = 64;
 /// Clients looked at in a turn.
 const LINKS_PER_TURN: usize = 64;
 /// Requests that the server behind has and has not begun to answer.
@@ -54,7 +56,7 @@ const PATIENCE_NS: u64 = 5_000_000_000;
 /// How long a whole request may wait for its turn, ns.
 const TURN_NS: u64 = 30_000_000_000;
 /// How long a client may take for a whole answer, ns (a stream may go on for ever).
-const ANSWER_NS: u64 = 60_000_000_000;
+const ANSWER_NS: u64 = 300_000_000_000;
 /// How long to wait for a client to close, ns.
 const LINGER_NS: u64 = 1_000_000_000;
 /// How long a client that has connected at the end has to ask, ns.
@@ -157,6 +159,10 @@ impl Gate {
 
     fn adopt(&mut self, mut client: TcpStream, now: Now) {
         self.options.counters.accepted.add(1);
+        if self.open >= self.options.connections + OVER_LIMIT_ROOM {
+            self.options.counters.refused.add(1);
+            return;
+        }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.links.push(None);
             self.links.len() - 1
@@ -213,16 +219,14 @@ impl Gate {
                 State::Waiting => Then::Stay,
                 State::Asking | State::Answering => {
                     let room = ANSWERS_BYTES.saturating_sub(self.backlog);
+                    let room = if link.is_stream { READ_PER_LOOK } else { room };
                     let room = room.max(OWN_ROOM.saturating_sub(before)).min(READ_PER_LOOK);
                     relay(link, &mut self.piece, room, now)
                 }
-                State::Lingering if link.client_readable => {
-                    if link.discard(&mut self.piece) {
-                        Then::Drop
-                    } else {
-                        Then::Again
-                    }
-                }
+                State::Lingering if link.client_readable => match link.discard(&mut self.piece) {
+                    Peer::There => Then::Again,
+                    Peer::Silent | Peer::Gone => Then::Drop,
+                },
                 State::Lingering => Then::Stay,
             };
             self.backlog = (self.backlog + link.backlog()).saturating_sub(before);
@@ -230,6 +234,8 @@ impl Gate {
                 self.asking -= 1;
                 self.heard_ns = now.mono_ns;
             }
+            // What lies ready behind raises no second event.
+            let more = then == Then::Stay && link.wants_more(self.backlog < ANSWERS_BYTES);
             match then {
                 Then::Drop => self.drop_link(slot),
                 Then::Ask => {
@@ -237,6 +243,7 @@ impl Gate {
                     self.waiting.push_back(slot);
                 }
                 Then::Again => self.queue(slot),
+                Then::Stay if more => self.queue(slot),
                 Then::Stay => {}
             }
             if self.backlog >= ANSWERS_BYTES {
@@ -334,11 +341,8 @@ fn relay(link: &mut Link, piece: &mut [u8], room: usize, now: Now) -> Then {
         link.linger(now.mono_ns + LINGER_NS);
         return Then::Again;
     }
-    // Whoever reads a stream says nothing more: an end is the end.
-    if link.is_stream && link.discard(piece) {
-        return Then::Drop;
-    }
-    if came > 0 && link.behind_readable { Then::Again } else { Then::Stay }
+    // Whoever reads a stream may say no more; that it has gone shows when it is written to.
+    if link.is_stream && link.discard(piece) == Peer::Gone { Then::Drop } else { Then::Stay }
 }
 
 impl Stage for Gate {
@@ -363,6 +367,10 @@ impl Stage for Gate {
 
     fn gives_way(&self) -> bool {
         true
+    }
+
+    fn may_spin(&self) -> bool {
+        false
     }
 
     fn wait(&mut self, _bell: &Bell, timeout: Option<Duration>) {

@@ -2,6 +2,7 @@
 
 use super::link::{Link, State};
 use super::{Gate, NEWCOMER_NS, OWN_ROOM, PATIENCE_NS, request};
+use crate::plan::ANSWERS_BYTES;
 use crate::runtime::clock::Now;
 use crate::stages::http::Phase;
 
@@ -29,10 +30,18 @@ impl Gate {
         }
         for slot in 0..self.links.len() {
             let Some(link) = self.links[slot].as_mut() else { continue };
-            if now.mono_ns < link.deadline_ns {
+            if link.wants_more(self.backlog < ANSWERS_BYTES) {
+                // There was no room when it was last looked at.
+                self.queue(slot);
+                continue;
+            }
+            let takes_nothing = link.backlog() > 0 && now.mono_ns >= link.taken_ns + PATIENCE_NS;
+            if now.mono_ns < link.deadline_ns && !(link.state == State::Answering && takes_nothing) {
                 continue;
             }
             match link.state {
+                // A browser keeps one ready, and nothing was asked.
+                State::Reading if link.is_mute() => self.drop_link(slot),
                 State::Reading => {
                     self.options.counters.timed_out.add(1);
                     link.refuse(&request::TIMEOUT);

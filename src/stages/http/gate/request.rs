@@ -43,7 +43,14 @@ const fn refusal(status: &'static str, code: &'static str, why: &'static str) ->
 }
 
 static NOT_HTTP: Refusal = refusal("400 Bad Request", "bad_request", "not an HTTP/1.1 request");
-static BAD_HEADER: Refusal = refusal("400 Bad Request", "bad_header", "a header is malformed");
+static NO_COLON: Refusal =
+    refusal("400 Bad Request", "bad_header", "a header line has no colon, or is folded");
+static BAD_NAME: Refusal =
+    refusal("400 Bad Request", "bad_header", "the name of a header has characters that it may not have");
+static BAD_VALUE: Refusal =
+    refusal("400 Bad Request", "bad_header", "the value of a header has control characters");
+static NOT_ASCII: Refusal =
+    refusal("400 Bad Request", "bad_header", "Host, Origin, Content-Type and Last-Event-ID are ASCII");
 static BAD_HOST: Refusal = refusal("400 Bad Request", "bad_host", "exactly one Host header is expected");
 static BAD_LENGTH: Refusal =
     refusal("400 Bad Request", "bad_length", "Content-Length must be one whole number");
@@ -78,9 +85,8 @@ impl Refusal {
     }
 }
 
-/// Headers that concern this connection only, or that are written anew.
-const OWN: [&str; 8] =
-    ["connection", "keep-alive", "proxy-connection", "expect", "te", "upgrade", "trailer", "content-length"];
+/// The headers that somebody behind reads; no other is handed on.
+const READ: [&str; 4] = ["host", "origin", "content-type", "last-event-id"];
 
 /// Judges what a client has sent so far.
 pub fn judge(bytes: &[u8]) -> Judged {
@@ -97,7 +103,10 @@ pub fn judge(bytes: &[u8]) -> Judged {
             Judged::Refuse(&NOT_HTTP)
         };
     };
-    match Head::parse(&bytes[..end]) {
+    // Values may have bytes beyond ASCII (obs-text of RFC 9110, 5.5: cookies, names that proxies add):
+    // each is a character here.
+    let head: String = bytes[..end].iter().map(|&byte| char::from(byte)).collect();
+    match Head::parse(&head) {
         Err(refusal) => Judged::Refuse(refusal),
         Ok(head) => {
             let body = &bytes[end + 4..];
@@ -117,7 +126,10 @@ fn may_be_http(bytes: &[u8]) -> bool {
 
 struct Head<'a> {
     method: &'a str,
+    /// Path and query.
     target: &'a str,
+    /// Of a target in absolute form: it goes before the header.
+    authority: Option<&'a str>,
     version: &'a str,
     headers: Vec<(&'a str, &'a str)>,
     length: usize,
@@ -125,9 +137,7 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    fn parse(head: &'a [u8]) -> Result<Self, &'static Refusal> {
-        // Headers are ASCII for tiny_http; nothing here needs more.
-        let head = std::str::from_utf8(head).ok().filter(|head| head.is_ascii()).ok_or(&BAD_HEADER)?;
+    fn parse(head: &'a str) -> Result<Self, &'static Refusal> {
         let mut lines = head.split("\r\n");
         let mut words = lines.next().unwrap_or("").split(' ');
         let (Some(method), Some(target), Some(version), None) =
@@ -136,7 +146,17 @@ impl<'a> Head<'a> {
             return Err(&NOT_HTTP);
         };
         let is_method = (1..=16).contains(&method.len()) && method.bytes().all(|b| b.is_ascii_uppercase());
-        if !is_method || !target.starts_with('/') || !target.bytes().all(|b| b.is_ascii_graphic()) {
+        // A server takes the absolute form, too, which clients send to proxies (RFC 9112, 3.2.2).
+        let (authority, target) = match target.strip_prefix("http://") {
+            Some(rest) => {
+                let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                (Some(authority), if path.is_empty() { "/" } else { path })
+            }
+            None => (None, target),
+        };
+        let is_target = target.starts_with('/') && target.bytes().all(|b| b.is_ascii_graphic());
+        let is_authority = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic());
+        if !is_method || !is_target || !authority.is_none_or(is_authority) {
             return Err(&NOT_HTTP);
         }
         if !matches!(version, "HTTP/1.0" | "HTTP/1.1") {
@@ -144,10 +164,17 @@ impl<'a> Head<'a> {
         }
         let mut headers = Vec::new();
         for line in lines {
-            let (name, value) = line.split_once(':').ok_or(&BAD_HEADER)?;
+            let (name, value) =
+                line.split_once(':').filter(|_| !line.starts_with([' ', '\t'])).ok_or(&NO_COLON)?;
             let value = value.trim_matches([' ', '\t']);
-            if name.is_empty() || !name.bytes().all(is_token) || !value.bytes().all(is_text) {
-                return Err(&BAD_HEADER);
+            if name.is_empty() || !name.bytes().all(is_token) {
+                return Err(&BAD_NAME);
+            }
+            if !value.chars().all(is_text) {
+                return Err(&BAD_VALUE);
+            }
+            if is_read(name) && !value.is_ascii() {
+                return Err(&NOT_ASCII);
             }
             if headers.len() == MAX_HEADERS {
                 return Err(&HEAD_TOO_LONG);
@@ -174,8 +201,10 @@ impl<'a> Head<'a> {
         if length > MAX_BODY {
             return Err(&TOO_LONG);
         }
-        let expects = all("expect").iter().any(|what| what.eq_ignore_ascii_case("100-continue"));
-        Ok(Self { method, target, version, headers, length, expects })
+        // HTTP/1.0 knows no interim answer (RFC 9110, 10.1.1).
+        let expects = version != "HTTP/1.0"
+            && all("expect").iter().any(|what| what.eq_ignore_ascii_case("100-continue"));
+        Ok(Self { method, target, authority, version, headers, length, expects })
     }
 
     fn is_stream(&self) -> bool {
@@ -184,10 +213,12 @@ impl<'a> Head<'a> {
 
     fn rewritten(&self, body: &[u8]) -> Vec<u8> {
         let mut request = format!("{} {} {}\r\n", self.method, self.target, self.version);
-        for (name, value) in &self.headers {
-            if !OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-                request.push_str(&format!("{name}: {value}\r\n"));
-            }
+        for (name, value) in self.headers.iter().filter(|(name, _)| is_read(name)) {
+            let value = match self.authority {
+                Some(authority) if name.eq_ignore_ascii_case("host") => authority,
+                _ => value,
+            };
+            request.push_str(&format!("{name}: {value}\r\n"));
         }
         if !body.is_empty() {
             request.push_str(&format!("Content-Length: {}\r\n", body.len()));
@@ -199,14 +230,18 @@ impl<'a> Head<'a> {
     }
 }
 
+fn is_read(name: &str) -> bool {
+    READ.iter().any(|read| read.eq_ignore_ascii_case(name))
+}
+
 /// RFC 9110, 5.6.2.
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// What may stand in a value.
-fn is_text(byte: u8) -> bool {
-    byte == b'\t' || (b' '..=b'~').contains(&byte)
+fn is_text(c: char) -> bool {
+    c == '\t' || (' '..='~').contains(&c) || ('\u{80}'..='\u{ff}').contains(&c)
 }
 
 #[cfg(test)]
@@ -236,6 +271,20 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_reads_may_be_anything_and_stays_here() {
+        let mut bytes = b"GET http://a:1/x?q HTTP/1.1\r\nHost: b\r\nCookie: user=J".to_vec();
+        bytes.extend_from_slice("\u{fc}".as_bytes());
+        bytes.extend_from_slice(b"\xfcrgen\r\nLast-Event-ID: 7\r\n\r\n");
+        let Judged::Whole { request, .. } = judge(&bytes) else { panic!() };
+        assert_eq!(
+            String::from_utf8(request).unwrap(),
+            "GET /x?q HTTP/1.1\r\nHost: a:1\r\nLast-Event-ID: 7\r\nConnection: close\r\n\r\n"
+        );
+        let old = "POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n";
+        assert_eq!(judge(old.as_bytes()), Judged::NeedMore { proceed: false });
+    }
+
+    #[test]
     fn every_beginning_needs_more_and_never_is_something_else() {
         let whole = "POST /api/rules HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n12345";
         for end in 0..whole.len() {
@@ -261,13 +310,14 @@ mod tests {
             (get(" folded: 1"), "bad_header"),
             (get("A: a\nB: b"), "bad_header"),
             (get("A: a\0b"), "bad_header"),
-            (get("A: \u{e9}"), "bad_header"),
+            (get("Origin: http://\u{e9}"), "bad_header"),
             (get("no colon"), "bad_header"),
             ("GET / HTTP/1.1\r\n\r\n".to_owned(), "bad_host"),
             ("GET / HTTP/2.0\r\n\r\n".to_owned(), "http_version"),
             ("GET  / HTTP/1.1\r\n\r\n".to_owned(), "bad_request"),
             ("get / HTTP/1.1\r\n\r\n".to_owned(), "bad_request"),
-            ("GET http://a/ HTTP/1.1\r\n\r\n".to_owned(), "bad_request"),
+            ("GET http:/// HTTP/1.1\r\n\r\n".to_owned(), "bad_request"),
+            ("GET https://a/ HTTP/1.1\r\n\r\n".to_owned(), "bad_request"),
             ("GET /a\tb HTTP/1.1\r\n\r\n".to_owned(), "bad_request"),
             ("\u{16}\u{3}\u{1}".to_owned(), "bad_request"),
             ("GETGETGETGETGETGETGET".to_owned(), "bad_request"),
