@@ -158,6 +158,11 @@ impl ConfigArgs {
         Self { config: file.or(self.config), ..self }
     }
 
+    /// The configuration file, if one is named.
+    fn file(&self) -> Option<PathBuf> {
+        self.config.clone().or_else(|| std::env::var_os("FLUMEN_CONFIG").map(PathBuf::from))
+    }
+
     /// The flags that set an option, weakest first.
     fn flags(&self) -> impl Iterator<Item = Flag> {
         let own = [
@@ -195,7 +200,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Generate(args) => {
             let stop = stop_on_signal()?;
             let summary = generate::run(&args, &stop)?;
-            println!("{summary}");
+            say(&format!("{summary}\n"))?;
             Ok(0)
         }
         Command::Load(args) => {
@@ -204,10 +209,15 @@ fn run(cli: Cli) -> Result<u8, Failure> {
             Ok(0)
         }
         Command::Check(args) => {
-            let config = load_config(&args.config.with_file(args.file))?.config;
+            let args = CheckArgs { config: args.config.with_file(args.file), file: None, ..args };
+            let config = load_config(&args.config)?.config;
+            let what = match args.config.file() {
+                Some(file) => file.display().to_string(),
+                None => "no file was named: defaults, environment and flags".to_owned(),
+            };
             if !args.quiet {
-                println!("the configuration is good");
-                println!("{}", Plan::new(&config, &Machine::detect()));
+                let plan = Plan::new(&config, &Machine::detect());
+                say(&format!("{what}: good\n{plan}\n"))?;
             }
             Ok(0)
         }
@@ -218,7 +228,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
             } else {
                 effective::toml(&loaded, args.changed)
             };
-            std::io::stdout().write_all(text.as_bytes())?;
+            say(&text)?;
             Ok(0)
         }
         Command::Completions { shell, dir } => {
@@ -237,6 +247,15 @@ fn run(cli: Cli) -> Result<u8, Failure> {
             }
             Ok(0)
         }
+    }
+}
+
+/// Prints; whoever reads no further has what it wanted.
+fn say(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
     }
 }
 
@@ -259,8 +278,7 @@ fn stop_on_signal() -> std::io::Result<Arc<AtomicBool>> {
 }
 
 fn load_config(args: &ConfigArgs) -> Result<Loaded, Failure> {
-    let from_env = std::env::var_os("FLUMEN_CONFIG").map(PathBuf::from);
-    let file = args.config.clone().or(from_env);
+    let file = args.file();
     let (env, flags) = (std::env::vars_os().collect(), args.flags().collect());
     let sources = Sources { file: file.as_deref(), env, flags };
     config::load(&sources).map_err(Failure::config)

@@ -130,13 +130,30 @@ fn all_mistakes_are_told_at_once_from_every_layer() {
     }
 }
 
+/// Whoever has closed its end has what it wanted; what cannot be written is an error, never a panic.
+#[test]
+fn output_that_goes_nowhere() {
+    let dir = Dir::new("nowhere");
+    for (args, out, code) in
+        [("check", "/dev/full", 1), ("config", "/dev/full", 1), ("check", "/dev/null", 0)]
+    {
+        let out = std::fs::File::options().write(true).open(out).unwrap();
+        let status = dir.flumen().arg(args).stdout(out).stderr(std::process::Stdio::null()).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{args}");
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = dir.flumen().arg("check").stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn files_that_cannot_be_read_and_flags_that_cannot_be() {
     let dir = Dir::new("none");
     let run = |args: &[&str]| said(dir.flumen().args(args).output().unwrap());
     let (code, text) = run(&["check", "none.toml"]);
     assert_eq!(code, Some(78));
-    assert!(text.contains("none.toml: No such file") && text.contains("name a file that is there"), "{text}");
+    assert!(text.contains("none.toml: No such file") && text.contains("check the path"), "{text}");
     let (code, text) = run(&["check", "."]);
     assert_eq!(code, Some(78));
     assert!(text.contains(".: Is a directory") && text.contains("name the file in it"), "{text}");

@@ -23,6 +23,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<u8, Failure> {
         [("ingest.listen", &mut config.ingest.listen), ("http.listen", &mut config.http.listen)]
     {
         if is_default(key) && std::net::TcpListener::bind(*listen).is_err() {
+            println!("{key} = {listen} is taken: another port");
             listen.set_port(0);
         }
     }

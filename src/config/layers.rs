@@ -181,7 +181,7 @@ impl Loading {
             },
             Err(error) => {
                 let remedy = match error.kind() {
-                    io::ErrorKind::NotFound => "; name a file that is there, or none to use the defaults",
+                    io::ErrorKind::NotFound => "; check the path, or name none and use the defaults",
                     io::ErrorKind::IsADirectory => "; name the file in it",
                     io::ErrorKind::PermissionDenied => "; let the user read it who runs flumen",
                     _ => "",

@@ -15,8 +15,8 @@ const QUIET: Duration = Duration::from_secs(10);
 /// A kind of problem: counters that should not rise.
 struct Kind {
     level: Level,
-    /// Completes "12 ...".
-    what: &'static str,
+    /// Completes "1 ..." and "12 ...".
+    what: (&'static str, &'static str),
     /// Where to look or what to do.
     remedy: &'static str,
     /// The counters, each with its name; an empty one says nothing.
@@ -26,49 +26,52 @@ struct Kind {
 const KINDS: &[Kind] = &[
     Kind {
         level: Level::WARN,
-        what: "events were rejected",
+        what: ("event was rejected", "events were rejected"),
         remedy: "/api/deadletters shows the newest, with the reason",
         read: |t| Reject::ALL.iter().map(|reason| reason.as_str()).zip(t.events().rejected).collect(),
     },
     Kind {
         level: Level::WARN,
-        what: "events were dropped under overload",
+        what: ("event was dropped under overload", "events were dropped under overload"),
         remedy: "ingest.overload = \"block\" makes clients wait instead",
         read: |t| vec![("", t.parse_sum(|p| &p.dropped))],
     },
     Kind {
         level: Level::INFO,
-        what: "events came too late for every window",
+        what: ("event came too late for every window", "events came too late for every window"),
         remedy: "/api/late shows the newest; time.watermark_delay waits longer",
         read: |t| windows(t, |w| &w.late),
     },
     Kind {
         level: Level::WARN,
-        what: "events found no room for a new group in some window",
+        what: (
+            "event found no room for a new group in some window",
+            "events found no room for a new group in some window",
+        ),
         remedy: "limits.keys is reached",
         read: |t| vec![("", t.parse.iter().flat_map(|p| &p.no_room).map(Counter::get).sum())],
     },
     Kind {
         level: Level::WARN,
-        what: "fields were left out of their events",
+        what: ("field was left out of its event", "fields were left out of their events"),
         remedy: "limits.field_names is reached",
         read: |t| vec![("", t.parse_sum(|p| &p.fields_left_out))],
     },
     Kind {
         level: Level::WARN,
-        what: "connections were refused at the limit",
+        what: ("connection was refused at the limit", "connections were refused at the limit"),
         remedy: "ingest.connections is reached",
         read: |t| vec![("", t.ingest_sum(|i| &i.refused))],
     },
     Kind {
         level: Level::ERROR,
-        what: "times no connection could be accepted",
+        what: ("time no connection could be accepted", "times no connection could be accepted"),
         remedy: "descriptors have run out: LimitNOFILE= or ulimit -n",
         read: |t| vec![("ingest", t.ingest_sum(|i| &i.accept_errors)), ("http", t.http.accept_errors.get())],
     },
     Kind {
         level: Level::WARN,
-        what: "HTTP requests were not served",
+        what: ("HTTP request was not served", "HTTP requests were not served"),
         remedy: "refused: http.connections is reached; timed_out: they did not come within http.request_timeout; \
                  unavailable: descriptors have run out",
         read: |t| {
@@ -82,13 +85,16 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         level: Level::INFO,
-        what: "episodes of backpressure: clients wait",
+        what: ("episode of backpressure: clients wait", "episodes of backpressure: clients wait"),
         remedy: "/api/stats names the thread whose ring is full",
         read: |t| vec![("", t.ingest_sum(|i| &i.backpressure))],
     },
     Kind {
         level: Level::INFO,
-        what: "HTTP clients were put out because they did not read",
+        what: (
+            "HTTP client was put out because it did not read",
+            "HTTP clients were put out because they did not read",
+        ),
         remedy: "readers of the stream may come back with Last-Event-ID",
         read: |t| {
             let streams = t.publish.evicted.get() + t.http.streams_evicted.get();
@@ -97,13 +103,13 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         level: Level::WARN,
-        what: "results could not be watched for an alert",
+        what: ("result could not be watched for an alert", "results could not be watched for an alert"),
         remedy: "too many groups fire already",
         read: |t| vec![("", t.publish.alerts_untracked.get())],
     },
     Kind {
         level: Level::DEBUG,
-        what: "turns of a thread took more than 10 ms",
+        what: ("turn of a thread took more than 10 ms", "turns of a thread took more than 10 ms"),
         remedy: "flumen_thread_slow_turns_total says which",
         read: |t| vec![("", t.threads.iter().map(|thread| thread.slow_turns()).sum())],
     },
@@ -163,9 +169,10 @@ impl Problems {
                 let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
                 // What begins has begun since the last look, a second ago.
                 let seconds = if told.going_on { since.as_secs().max(1) } else { 1 };
+                let what = if total == 1 { kind.what.0 } else { kind.what.1 };
                 news.push((
                     kind.level,
-                    format!("{total} {} in the last {seconds} s{parts}; {}", kind.what, kind.remedy),
+                    format!("{total} {what} in the last {seconds} s{parts}; {}", kind.remedy),
                 ));
             }
             *told = Told { values, at: now, going_on: total > 0 };
@@ -208,6 +215,6 @@ mod tests {
         parse.dropped.add(1);
         parse.received.add(1);
         let line = look(23).pop().unwrap();
-        assert!(line.starts_with("1 events were dropped under overload in the last 1 s"), "{line}");
+        assert!(line.starts_with("1 event was dropped under overload in the last 1 s"), "{line}");
     }
 }

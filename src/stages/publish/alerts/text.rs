@@ -13,8 +13,10 @@ pub(super) fn line(alert: &Alert, state: &str, message: &str, value: Option<f64>
     let group = if group.is_empty() { String::new() } else { format!(" for {}", group.escape_debug()) };
     let value = value.map_or("no value".to_owned(), |value| value.to_string());
     let (window, field, statistic) = (&alert.window, &alert.field, alert.statistic.word());
-    let (name, level, message) = (&alert.name, &alert.level, message.escape_debug());
-    format!("alert {name} ({level}) is {state}{group}: {message} [{window}: {statistic} of {field}: {value}]")
+    let (name, level) = (&alert.name, &alert.level);
+    // What is resolved is no longer so: its message would say the opposite.
+    let message = if state == "firing" { format!(": {}", message.escape_debug()) } else { String::new() };
+    format!("alert {name} ({level}) is {state}{group}{message} [{window}: {statistic} of {field}: {value}]")
 }
 
 /// Fills in `{value}`, `{threshold}` (both also with digits: `{value:.1}`), `{group}`, `{window}`,
