@@ -23,7 +23,7 @@ use std::time::Duration;
 use crate::event::Member;
 use crate::event::filter::Filter;
 use crate::event::rules;
-pub use layers::{Errors, Flag, Given, Loaded, Origin, Origins, Sources, load};
+pub use layers::{Errors, Flag, Given, Loaded, Origin, Origins, Sources, load, load_text};
 
 /// The configuration, complete and within bounds.
 #[derive(Clone, Debug, PartialEq)]
