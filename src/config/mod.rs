@@ -38,6 +38,8 @@ pub struct Config {
     pub time: Time,
     /// `[publish]`
     pub publish: Publish,
+    /// `[deadletters]`
+    pub deadletters: DeadLetters,
     /// `[limits]`
     pub limits: Limits,
     /// `[rules]`
@@ -161,6 +163,17 @@ pub struct Publish {
     pub history: usize,
     /// Bytes that all kept results may take.
     pub history_bytes: usize,
+}
+
+/// `[deadletters]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// Where they are appended; empty: nowhere.
+    pub file: String,
+    /// Bytes of the file before it is put aside.
+    pub file_size: usize,
+    /// Files that are kept besides.
+    pub files: usize,
 }
 
 /// `[limits]`

@@ -45,6 +45,7 @@ fn every_option_is_settable_from_file_and_environment_and_bounded() {
             Kind::Size(..) => ("80KiB", "1XB"),
             Kind::Span(..) => ("700ms", "7"),
             Kind::Word(words, ..) => (words[1], "neither"),
+            Kind::Path(_) => ("some/\u{e9} file", "folder/"),
             Kind::Cores(_) => ("[1, 0]", "[a]"),
         };
         let quoted = |text: &str| match &option.kind {

@@ -223,23 +223,8 @@ fn listing(query: &str, default: usize, list: impl FnOnce(usize) -> Result<Strin
 }
 
 fn letters(shared: &Shared, limit: usize) -> String {
-    let list: Vec<Value> = shared
-        .board
-        .letters(limit)
-        .iter()
-        .map(|letter| {
-            json!({
-                "time": format_rfc3339_us(letter.time_us),
-                "reason": letter.reason.as_str(),
-                "message": letter.message,
-                "seq": letter.seq,
-                "index": letter.index,
-                "bytes": letter.len,
-                "head": String::from_utf8_lossy(&letter.head),
-            })
-        })
-        .collect();
-    Value::Array(list).to_string()
+    let list = shared.board.letters(limit);
+    Value::Array(list.iter().map(|letter| letter.to_json()).collect()).to_string()
 }
 
 fn late_events(shared: &Shared, limit: usize) -> String {
