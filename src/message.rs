@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use crate::aggregate::Top;
 use crate::event::Reject;
+use crate::event::time::format_rfc3339_us;
 use crate::runtime::clock::Now;
 use crate::windowing::ids::InUse;
 use crate::windowing::{Closed, WindowSet};
 use hdrhistogram::Histogram;
+use serde_json::{Value, json};
 
 /// Size of a read buffer, bytes.
 pub const BUFFER_BYTES: usize = 64 * 1024;
@@ -215,6 +217,21 @@ pub struct DeadLetter {
     pub head: Box<[u8]>,
     /// Its whole length, bytes.
     pub len: usize,
+}
+
+impl DeadLetter {
+    /// As `/api/deadletters` and the file show it.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "time": format_rfc3339_us(self.time_us),
+            "reason": self.reason.as_str(),
+            "message": self.message,
+            "seq": self.seq,
+            "index": self.index,
+            "bytes": self.len,
+            "head": String::from_utf8_lossy(&self.head),
+        })
+    }
 }
 
 /// What kind of SSE message a frame is.

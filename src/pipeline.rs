@@ -13,6 +13,7 @@
 //! ring ends; that is how the end of input travels down the pipeline.
 
 mod gauges;
+mod letters;
 pub mod sockets;
 mod translate;
 
@@ -46,10 +47,7 @@ use crate::stages::publish::groups::Groups;
 use crate::stages::publish::{self, Publish};
 use crate::stages::settings::Settings;
 use crate::stages::window::{self, Window};
-use crate::telemetry::counters::{
-    ControlCounters, HttpCounters, IngestCounters, ParseCounters, PublishCounters, Telemetry, ThreadMeter,
-    WindowCounters,
-};
+use crate::telemetry::counters::{ParseCounters, Telemetry, ThreadMeter, WindowCounters};
 use crate::windowing::merge::Merger;
 use gauges::{Gauges, watched};
 use sockets::{Passed, Sockets};
@@ -79,6 +77,8 @@ pub struct Core {
     pub publish: Publish,
     /// Where subscribers come from, one an HTTP worker.
     pub subscribes: Vec<Tx<Subscribe>>,
+    /// The file of dead letters, if there is one.
+    letters: Option<letters::Filing>,
     /// The family of each window.
     pub family_of: Vec<usize>,
     /// Counters and meters of everything.
@@ -199,16 +199,9 @@ impl Core {
         let (subscribes, newcomers): (Vec<_>, Vec<_>) =
             (0..http::WORKERS).map(|_| ring(plan::SUBSCRIBES, &park(), &bells.publish)).unzip();
 
-        let telemetry = Arc::new(Telemetry {
-            ingest: (0..lanes).map(|_| Arc::<IngestCounters>::default()).collect(),
-            parse: parse_counters,
-            window: window_counters,
-            publish: Arc::<PublishCounters>::default(),
-            http: Arc::<HttpCounters>::default(),
-            control: ControlCounters::new(started.wall_us),
-            threads: gauges.meters(plan),
-            buffers: (lanes * plan.buffers_per_lane) as u64,
-        });
+        let (filing, filed) = letters::ring_to_file(config, &bells.publish);
+        gauges.letters = filed.as_ref().map(letters::Filing::watched);
+        let telemetry = Arc::new(gauges.telemetry(plan, started.wall_us, parse_counters, window_counters));
         let publish_config = &config.publish;
         let (count, bytes) = (publish_config.history, publish_config.history_bytes);
         let board = Arc::new(Board::new(config.windows.len(), count, bytes));
@@ -221,6 +214,7 @@ impl Core {
             dictionary: Arc::clone(&dictionary),
             board: Arc::clone(&board),
             telemetry: Arc::clone(&telemetry),
+            filing,
             live_interval_ns: nanos(publish_config.live_interval),
         };
         Self {
@@ -229,6 +223,7 @@ impl Core {
             windows,
             publish: Publish::new(publish_shards, letters, newcomers, options),
             subscribes,
+            letters: filed,
             family_of: window_plan.family_of,
             telemetry,
             board,
@@ -263,6 +258,7 @@ pub struct Running {
     ingest_bells: Vec<Arc<Bell>>,
     stages: Vec<JoinHandle<()>>,
     http_workers: Vec<JoinHandle<()>>,
+    letters: Option<JoinHandle<()>>,
 }
 
 /// Takes or binds both sockets, makes everything and lets it run; `/health` says "starting" until
@@ -374,6 +370,7 @@ pub fn start(
             http::work(&shared, subscribe, &own);
         })?);
     }
+    let letters = core.letters.map(|letters| letters.spawn(spawner, &core.telemetry, clock)).transpose()?;
     Ok(Running {
         ingest: ingest_addr,
         http: http_addr,
@@ -386,6 +383,7 @@ pub fn start(
         ingest_bells,
         stages,
         http_workers,
+        letters,
     })
 }
 
@@ -437,6 +435,7 @@ impl Running {
             // A panic has been reported by the thread's own guard.
             drop(thread.join());
         }
+        letters::wait(self.letters, deadline);
     }
 }
 

@@ -25,6 +25,8 @@ pub const REPORTS: usize = 1_024;
 pub const SETTLE_PER_TURN: i64 = 512;
 /// Dead letters from parse to publish.
 pub const LETTERS: usize = 256;
+/// Dead letters from publish to their file.
+pub const FILED_LETTERS: usize = 4_096;
 /// Late events from a window thread to publish. No more than publish takes in a turn: a sweep of
 /// names counts on finding the ring empty.
 pub const LATE: usize = 256;
@@ -153,6 +155,8 @@ impl Plan {
 
     fn memory_terms(&self, config: &Config) -> Vec<(&'static str, usize)> {
         let (lanes, shards) = (self.parse.len(), self.window.len());
+        let filed = if config.deadletters.file.is_empty() { 0 } else { FILED_LETTERS };
+        let filed = filed * (size_of::<DeadLetter>() + 1_024);
         vec![
             ("read buffers", lanes * self.buffers_per_lane * BUFFER_BYTES),
             ("chunk rings", lanes * CHUNKS * size_of::<Chunk>()),
@@ -160,6 +164,7 @@ impl Plan {
             ("reply rings", lanes * REPLIES * size_of::<Reply>()),
             ("report rings", shards * self.reports * size_of::<Report>()),
             ("dead letter rings", lanes * LETTERS * (size_of::<DeadLetter>() + 1_024)),
+            ("dead letters for the file", filed),
             ("late event rings", shards * LATE * size_of::<LateEvent>()),
             ("history of results", config.publish.history_bytes),
             ("answers that HTTP clients have not read", ANSWERS_BYTES),

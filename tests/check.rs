@@ -135,6 +135,11 @@ fn all_mistakes_are_told_at_once_from_every_layer() {
 #[test]
 fn output_that_goes_nowhere() {
     let dir = Dir::new("nowhere");
+    let full = std::fs::metadata("/dev/full").map(|full| full.file_type().is_char_device());
+    assert!(
+        full.is_ok_and(|is_device| is_device),
+        "/dev/full is not the device it should be on this machine"
+    );
     for (args, out, code) in
         [("check", "/dev/full", 1), ("config", "/dev/full", 1), ("check", "/dev/null", 0)]
     {

@@ -98,15 +98,19 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             // It may stand in a comment, which a line feed would end.
-            Self::File { file, line } => {
-                for c in file.chars() {
-                    if c.is_control() { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
-                }
-                write!(f, ":{line}")
-            }
+            Self::File { file, line } => write!(f, "{}:{line}", in_one_line(file)),
             Self::Variable(name) | Self::Flag(name) => f.write_str(name),
         }
     }
+}
+
+/// Without a line feed or another control character, which are escaped.
+fn in_one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
 }
 
 /// Tables of one kind that a file has.
@@ -161,6 +165,15 @@ pub(super) struct Loading {
 }
 
 impl Loading {
+    fn loaded(self) -> Result<Loaded, Errors> {
+        let Self { config, origins, errors } = self;
+        if errors.0.is_empty() {
+            return Ok(Loaded { config, origins });
+        }
+        // Keys and values that were typed stand in them.
+        Err(Errors(errors.0.iter().map(|error| in_one_line(error)).collect()))
+    }
+
     pub(super) fn note(&mut self, option: &'static Opt, origin: Origin) {
         self.origins.options.insert(option.key, origin);
     }
@@ -249,8 +262,17 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Errors> {
     for flag in &sources.flags {
         loading.flag(flag);
     }
-    let Loading { config, origins, errors } = loading;
-    if errors.0.is_empty() { Ok(Loaded { config, origins }) } else { Err(errors) }
+    loading.loaded()
+}
+
+/// The text of a file on top of the defaults; `name` stands in messages.
+///
+/// # Errors
+/// All that is wrong in it.
+pub fn load_text(name: &str, text: &str) -> Result<Loaded, Errors> {
+    let mut loading = Loading::default();
+    file::apply(&mut loading, name, text);
+    loading.loaded()
 }
 
 /// What is near a key that is none: its name in another section, or one that is spelled alike.

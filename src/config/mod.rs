@@ -23,7 +23,7 @@ use std::time::Duration;
 use crate::event::Member;
 use crate::event::filter::Filter;
 use crate::event::rules;
-pub use layers::{Errors, Flag, Given, Loaded, Origin, Origins, Sources, load};
+pub use layers::{Errors, Flag, Given, Loaded, Origin, Origins, Sources, load, load_text};
 
 /// The configuration, complete and within bounds.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +38,8 @@ pub struct Config {
     pub time: Time,
     /// `[publish]`
     pub publish: Publish,
+    /// `[deadletters]`
+    pub deadletters: DeadLetters,
     /// `[limits]`
     pub limits: Limits,
     /// `[rules]`
@@ -161,6 +163,17 @@ pub struct Publish {
     pub history: usize,
     /// Bytes that all kept results may take.
     pub history_bytes: usize,
+}
+
+/// `[deadletters]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// Where they are appended; empty: nowhere.
+    pub file: String,
+    /// Bytes of the file before it is put aside.
+    pub file_size: usize,
+    /// Files that are kept besides.
+    pub files: usize,
 }
 
 /// `[limits]`

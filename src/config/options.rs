@@ -9,6 +9,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::Config;
+use super::entries::to_toml;
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 pub(super) use defaults::defaults;
 pub use documents::{default_tables, default_toml, markdown_table};
@@ -62,6 +63,8 @@ pub enum Kind {
     Span(u64, u64, fn(&mut Config) -> &mut Duration),
     /// One of some words: set by, and read as, its position.
     Word(&'static [&'static str], fn(&mut Config, usize), fn(&Config) -> usize),
+    /// A file's name, or nothing.
+    Path(fn(&mut Config) -> &mut String),
     /// A list of core numbers.
     Cores(fn(&mut Config) -> &mut Vec<usize>),
 }
@@ -116,6 +119,7 @@ impl Opt {
             Kind::Whole(_, _, place) | Kind::Size(_, _, place) => *place(to) = *place(&mut from),
             Kind::Span(_, _, place) => *place(to) = *place(&mut from),
             Kind::Word(_, set, at) => set(to, at(&from)),
+            Kind::Path(place) => place(to).clone_from(place(&mut from)),
             Kind::Cores(place) => place(to).clone_from(place(&mut from)),
         }
     }
@@ -150,6 +154,7 @@ impl Opt {
                 let quoted: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
                 format!("one of {}", quoted.join(", "))
             }
+            Kind::Path(_) => "the path of a file such as \"/var/lib/flumen/deadletters.ndjson\"".to_owned(),
             Kind::Cores(_) => "a list of core numbers such as [0, 2]".to_owned(),
         }
     }
@@ -200,6 +205,10 @@ impl Opt {
             (Kind::Word(words, set, _), Raw::Text(text)) => {
                 set(config, words.iter().position(|word| word == text)?);
             }
+            (Kind::Path(place), Raw::Text(text)) => {
+                let names_a_file = !text.ends_with('/') && !text.contains(char::is_control);
+                *place(config) = names_a_file.then(|| (*text).to_owned())?;
+            }
             (Kind::Cores(place), Raw::List(list)) => {
                 let cores: Result<_, _> = list.iter().map(|text| text.parse()).collect();
                 *place(config) = cores.ok()?;
@@ -220,6 +229,7 @@ impl Opt {
             Kind::Size(_, _, place) => format!("\"{}\"", format_size(*place(&mut copy))),
             Kind::Span(_, _, place) => format!("\"{}\"", format_duration(*place(&mut copy))),
             Kind::Word(words, _, at) => format!("\"{}\"", words[at(config)]),
+            Kind::Path(place) => to_toml(&place(&mut copy).as_str().into()),
             Kind::Cores(place) => format!("{:?}", place(&mut copy)),
         }
     }

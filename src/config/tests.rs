@@ -12,16 +12,21 @@ fn from_toml(text: &str) -> Result<Config, Errors> {
 }
 
 fn loaded(text: &str) -> Result<Loaded, Errors> {
-    let mut loading = layers::Loading::default();
-    file::apply(&mut loading, "flumen.toml", text);
-    let layers::Loading { config, origins, errors } = loading;
-    if errors.0.is_empty() { Ok(Loaded { config, origins }) } else { Err(errors) }
+    load_text("flumen.toml", text)
 }
 
 #[track_caller]
 fn complains(text: &str, expected: &str) {
     let errors = from_toml(text).unwrap_err().to_string();
     assert!(errors.contains(expected), "{errors}\n  does not contain\n{expected}");
+}
+
+#[test]
+fn a_complaint_is_one_line_whatever_was_typed() {
+    for text in ["[limits]\nkeys = \"\"\"a\nb\"\"\"", "\"a\\nb\" = 1", "[limits]\n\"a\\rb\" = 1"] {
+        let errors = from_toml(text).unwrap_err();
+        assert!(errors.0.len() == 1 && !errors.0[0].contains(char::is_control), "{errors:?}");
+    }
 }
 
 #[test]
@@ -40,6 +45,7 @@ fn every_option_is_settable_from_file_and_environment_and_bounded() {
             Kind::Size(..) => ("80KiB", "1XB"),
             Kind::Span(..) => ("700ms", "7"),
             Kind::Word(words, ..) => (words[1], "neither"),
+            Kind::Path(_) => ("some/\u{e9} file", "folder/"),
             Kind::Cores(_) => ("[1, 0]", "[a]"),
         };
         let quoted = |text: &str| match &option.kind {

@@ -11,6 +11,18 @@ pub(super) enum Piece<'a> {
     Rest(&'a [u8]),
 }
 
+/// White space of JSON, which has no form feed among it.
+fn is_space(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// Without the white space around it.
+pub(super) fn trim(text: &[u8]) -> &[u8] {
+    let start = text.iter().position(|b| !is_space(b)).unwrap_or(text.len());
+    let end = text.iter().rposition(|b| !is_space(b)).map_or(start, |last| last + 1);
+    &text[start..end]
+}
+
 /// The elements of a JSON array, found by strings, brackets and commas alone.
 pub(super) struct Elements<'a> {
     body: &'a [u8],
@@ -31,15 +43,13 @@ impl<'a> Elements<'a> {
 
     /// Where the next element's first byte should be.
     pub(super) fn start(&self) -> usize {
-        let space = |&&b: &&u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n');
-        self.at + self.rest().iter().take_while(space).count()
+        self.at + self.rest().iter().take_while(|b| is_space(b)).count()
     }
 
     /// Goes on behind the element that begins at [`Elements::start`] and ends here, if it is one.
     pub(super) fn pass(&mut self, end: usize) -> bool {
-        let space = |b: &u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n');
         let rest = self.body.get(end..).unwrap_or(&[]);
-        let gap = rest.iter().position(|b| !space(b)).unwrap_or(rest.len());
+        let gap = rest.iter().position(|b| !is_space(b)).unwrap_or(rest.len());
         match rest.get(gap) {
             _ if self.done => return false,
             Some(b',') => self.first = false,
@@ -52,7 +62,7 @@ impl<'a> Elements<'a> {
 
     pub(super) fn next(&mut self) -> Option<Piece<'a>> {
         if self.done {
-            let rest = self.rest().trim_ascii();
+            let rest = trim(self.rest());
             self.at = self.body.len();
             return (!rest.is_empty()).then_some(Piece::Rest(rest));
         }
@@ -78,7 +88,7 @@ impl<'a> Elements<'a> {
                 b',' if depth == 0 => {
                     self.at = at + 1;
                     self.first = false;
-                    return Some(Piece::Element(self.body[start..at].trim_ascii()));
+                    return Some(Piece::Element(trim(&self.body[start..at])));
                 }
                 _ => {}
             }
@@ -87,13 +97,13 @@ impl<'a> Elements<'a> {
         // The end came before the bracket.
         self.at = self.body.len();
         self.done = true;
-        Some(Piece::Rest(self.body[start..].trim_ascii()))
+        Some(Piece::Rest(trim(&self.body[start..])))
     }
 
     fn close(&mut self, start: usize, at: usize) -> Option<Piece<'a>> {
         self.at = at + 1;
         self.done = true;
-        let last = self.body[start..at].trim_ascii();
+        let last = trim(&self.body[start..at]);
         if last.is_empty() && self.first {
             return self.next(); // An empty array holds no event.
         }

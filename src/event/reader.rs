@@ -10,7 +10,7 @@
 //! JSON is offered to `scan` first, which also finds the end of an event; what it leaves, from
 //! the beginning of that event, goes the way that is right for all JSON.
 
-use super::elements::{Elements, Piece};
+use super::elements::{Elements, Piece, trim};
 use super::json::{self, Parsed};
 use super::msgpack::{self, Cursor, quick};
 use super::scan::{self, Scanned};
@@ -183,7 +183,7 @@ fn tell_apart(payload: &[u8]) -> (Shape, &[u8]) {
     }
     // Some editors and languages put a byte order mark in front of UTF-8.
     let body = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
-    let body = body.trim_ascii();
+    let body = trim(body);
     match body.first() {
         Some(b'[') => (Shape::JsonArray, body),
         _ => (Shape::JsonLines, body),
@@ -261,7 +261,7 @@ impl Reader {
                 if first_end == body.len() {
                     return self.put_json(body, out);
                 }
-                if let Parsed::Broken(_) = self.parse(body[..first_end].trim_ascii()) {
+                if let Parsed::Broken(_) = self.parse(trim(&body[..first_end])) {
                     match self.parse(body) {
                         Parsed::Whole(Ok(())) => return out.put(body, Ok(&self.scratch)),
                         Parsed::Whole(Err(rejection)) => return out.put(body, Err(rejection)),
@@ -293,7 +293,7 @@ impl Reader {
                 continue;
             }
             let mut end = line_end(body, at);
-            let line = body[at..end].trim_ascii();
+            let line = trim(&body[at..end]);
             if line.is_empty() {
                 at = end + 1;
                 continue;
@@ -309,7 +309,7 @@ impl Reader {
                     while end < body.len() && body.get(end + 1).is_some_and(|&b| is_inner(b)) {
                         end = line_end(body, end + 1);
                     }
-                    out.put(body[at..end].trim_ascii(), Err(rejection));
+                    out.put(trim(&body[at..end]), Err(rejection));
                 }
             }
             at = end + 1;

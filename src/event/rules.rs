@@ -1,8 +1,8 @@
 //! Filter rules, replaced while the daemon runs.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Scratch, field_name};
+use super::{Scratch, field_name, written_field};
 
 /// The rules; none by default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -23,6 +23,7 @@ pub struct Filter {
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// Flattened name of the numeric field (`value`, `a.b`; `data.` in front is allowed).
+    #[serde(serialize_with = "as_written")]
     pub field: String,
     /// Values below are taken out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,6 +31,11 @@ pub struct Filter {
     /// Values above are taken out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
+}
+
+/// So that what is shown can be sent back.
+fn as_written<S: Serializer>(field: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&written_field(field))
 }
 
 impl Filter {
@@ -120,6 +126,13 @@ mod tests {
         assert_eq!(Rules::parse(new), Rules::parse(old));
         let rules = Rules::parse(new).unwrap();
         assert_eq!(Rules::parse(rules.to_json().as_bytes()).unwrap(), rules);
+    }
+
+    #[test]
+    fn what_is_shown_can_be_sent_back() {
+        let written = r#"{"filters":[{"field":"data.data.x","min":1.0}]}"#;
+        let rules = Rules::parse(written.as_bytes()).unwrap();
+        assert_eq!((rules.filters[0].field.as_str(), rules.to_json().as_str()), ("data.x", written));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod http;
 pub mod ingest;
+pub mod letters;
 pub mod parse;
 pub mod publish;
 pub mod settings;

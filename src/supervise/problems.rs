@@ -37,6 +37,15 @@ const KINDS: &[Kind] = &[
         read: |t| vec![("", t.parse_sum(|p| &p.dropped))],
     },
     Kind {
+        level: Level::ERROR,
+        what: (
+            "dead letter did not get into deadletters.file",
+            "dead letters did not get into deadletters.file",
+        ),
+        remedy: "look at the disk, the folder and who may write there; /api/deadletters has the newest",
+        read: |t| t.letters.lost().collect(),
+    },
+    Kind {
         level: Level::INFO,
         what: ("event came too late for every window", "events came too late for every window"),
         remedy: "/api/late shows the newest; time.watermark_delay waits longer",

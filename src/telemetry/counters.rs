@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::letters::LetterCounters;
 use crate::event::Reject;
 use crate::runtime::ring::Gauge;
 
@@ -322,6 +323,8 @@ pub struct Telemetry {
     pub publish: Arc<PublishCounters>,
     /// The gate of the HTTP port.
     pub http: Arc<HttpCounters>,
+    /// The file of dead letters.
+    pub letters: Arc<LetterCounters>,
     /// Main.
     pub control: ControlCounters,
     /// All threads, in the order of the flow.

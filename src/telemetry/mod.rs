@@ -3,5 +3,6 @@
 pub mod catalog;
 pub mod counters;
 pub mod latency;
+pub mod letters;
 pub mod log;
 pub mod process;

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::{
-    Alert, Config, Http, Idle, Ingest, Limits, Log, LogForm, LogLevel, Overload, Publish, Rules, Shutdown,
-    Statistic, Threads, Time, TimestampUnit, Window, WindowKind,
+    Alert, Config, DeadLetters, Http, Idle, Ingest, Limits, Log, LogForm, LogLevel, Overload, Publish, Rules,
+    Shutdown, Statistic, Threads, Time, TimestampUnit, Window, WindowKind,
 };
 use crate::event::Member;
 
@@ -48,6 +48,7 @@ pub(in crate::config) fn defaults() -> Config {
             history: 1_000,
             history_bytes: 64 << 20,
         },
+        deadletters: DeadLetters { file: String::new(), file_size: 16 << 20, files: 4 },
         limits: Limits {
             message_size: 1 << 20,
             events_per_message: 10_000,

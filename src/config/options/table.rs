@@ -122,6 +122,21 @@ pub static OPTIONS: &[Opt] = &[
         "Memory that all kept results may take.",
     ),
     opt(
+        "deadletters.file",
+        Kind::Path(place!(deadletters.file)),
+        "Where rejected events are appended, each as a line of JSON; empty: nowhere.",
+    ),
+    opt(
+        "deadletters.file_size",
+        Kind::Size(4 << 10, 64 << 30, place!(deadletters.file_size)),
+        "When the file would become longer it is put aside as FILE.1, FILE.1 as FILE.2, and so on.",
+    ),
+    opt(
+        "deadletters.files",
+        Kind::Whole(0, 1_000, place!(deadletters.files)),
+        "Files that are kept besides; the oldest goes.",
+    ),
+    opt(
         "limits.message_size",
         Kind::Size(128, 64 * MIB, place!(limits.message_size)),
         "Longest WebSocket message; a longer one closes the connection with 1009.",

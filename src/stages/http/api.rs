@@ -5,20 +5,19 @@ use std::io::{Read, Write};
 use serde_json::{Value, json};
 use tiny_http::{Header, Method, Request, Response};
 
+use super::query::{self, cut, moment, parameter, parameters};
 use super::routes::{self, Route};
 use super::{Phase, Shared, assets, prometheus};
 use crate::config::{Window, WindowKind};
 use crate::event::Member;
 use crate::event::rules::Rules;
-use crate::event::time::{format_rfc3339_us, parse_rfc3339_us};
+use crate::event::time::format_rfc3339_us;
 use crate::stages::publish::board::Wanted;
 use crate::stages::publish::stats;
 use crate::stages::settings::Settings;
 
 /// The largest body that is read, bytes.
 const MAX_BODY: usize = 64 * 1024;
-/// The most of anything that one request lists.
-const MAX_LIMIT: usize = 10_000;
 
 const JSON: &str = "application/json; charset=utf-8";
 /// Nothing from elsewhere, nothing inline, no framing.
@@ -217,47 +216,15 @@ fn alerts(shared: &Shared, query: &str, limit: usize) -> Result<String, String> 
 
 /// A list of the newest `limit` things.
 fn listing(query: &str, default: usize, list: impl FnOnce(usize) -> Result<String, String>) -> Answer {
-    let limit = match parameter(query, "limit") {
-        None => Ok(default),
-        Some(text) => match text.parse::<usize>() {
-            Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
-            _ => Err(format!("limit={:?}: expected a whole number from 1 to {MAX_LIMIT}", cut(&text))),
-        },
-    };
-    match limit.and_then(list) {
+    match query::limit(query, default).and_then(list) {
         Ok(body) => Answer::json(body),
         Err(message) => Answer::error(400, "bad_parameter", &message),
     }
 }
 
-/// Seconds since the epoch or RFC 3339, in microseconds.
-fn moment(text: &str) -> Result<i64, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if seconds.abs() < 1e12 => Ok((seconds * 1e6).round() as i64),
-        _ => parse_rfc3339_us(text).ok_or_else(|| {
-            format!("since={:?}: expected seconds since the epoch or an RFC 3339 time", cut(text))
-        }),
-    }
-}
-
 fn letters(shared: &Shared, limit: usize) -> String {
-    let list: Vec<Value> = shared
-        .board
-        .letters(limit)
-        .iter()
-        .map(|letter| {
-            json!({
-                "time": format_rfc3339_us(letter.time_us),
-                "reason": letter.reason.as_str(),
-                "message": letter.message,
-                "seq": letter.seq,
-                "index": letter.index,
-                "bytes": letter.len,
-                "head": String::from_utf8_lossy(&letter.head),
-            })
-        })
-        .collect();
-    Value::Array(list).to_string()
+    let list = shared.board.letters(limit);
+    Value::Array(list.iter().map(|letter| letter.to_json()).collect()).to_string()
 }
 
 fn late_events(shared: &Shared, limit: usize) -> String {
@@ -346,64 +313,9 @@ fn join(list: &[std::sync::Arc<str>]) -> String {
     format!("[{}]", list.join(","))
 }
 
-/// A query parameter, percent-decoded.
-pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
-    parameters(query, name).next()
-}
-
-/// All query parameters of that name, percent-decoded.
-fn parameters(query: &str, name: &str) -> impl Iterator<Item = String> {
-    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.filter(move |(key, _)| *key == name).map(|(_, value)| percent_decode(value))
-}
-
-/// Undoes percent-encoding (RFC 3986); what is malformed stays as it is.
-fn percent_decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = text.get(at + 1..at + 3);
-        let byte = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match (bytes[at], byte) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                at += 3;
-            }
-            (b'+', _) => {
-                out.push(b' ');
-                at += 1;
-            }
-            (other, _) => {
-                out.push(other);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-/// Foreign text in a message: short.
-pub(super) fn cut(text: &str) -> String {
-    text.chars().take(64).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parameters_are_decoded() {
-        assert_eq!(parameter("limit=5&since=a%20b+c%", "since").unwrap(), "a b c%");
-        assert_eq!(parameter("limit=5", "since"), None);
-    }
-
-    #[test]
-    fn moments_are_seconds_or_rfc3339() {
-        assert_eq!(moment("1.5"), Ok(1_500_000));
-        assert_eq!(moment("1970-01-01T00:00:01Z"), Ok(1_000_000));
-        assert!(moment("yesterday").unwrap_err().contains("yesterday"));
-    }
 
     #[test]
     fn a_bad_limit_names_itself() {

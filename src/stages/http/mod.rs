@@ -9,6 +9,7 @@ pub mod api;
 pub mod assets;
 pub mod gate;
 pub mod prometheus;
+pub mod query;
 pub mod routes;
 pub mod sse;
 

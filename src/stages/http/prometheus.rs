@@ -85,6 +85,8 @@ fn events(text: &mut Text, shared: &Shared) {
     text.single("flumen_messages_received_total", t.parse_sum(|p| &p.messages));
     text.single("flumen_dead_letters_total", t.publish.letters.get());
     text.single("flumen_dead_letters_lost_total", t.parse_sum(|p| &p.letters_lost));
+    text.single("flumen_dead_letters_written_total", t.letters.written.get());
+    text.each("flumen_dead_letters_unwritten_total", "reason", t.letters.lost());
     text.single("flumen_fields_left_out_total", t.parse_sum(|p| &p.fields_left_out));
 }
 

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use tiny_http::Request;
 
 use super::Shared;
-use super::api::{Answer, cut, parameter};
+use super::api::Answer;
+use super::query::{cut, parameter};
+use crate::config::Window;
 use crate::message::{Frame, Subscribe};
 use crate::runtime::ring::{Rx, Tx, ring};
 use crate::runtime::wake::{Bell, INPUT};
@@ -35,15 +37,18 @@ const EVENTS: [&str; 5] = ["message", "window", "live", "stats", "alert"];
 
 /// What a reader asked for; everything by default.
 #[derive(Debug, Default)]
-struct Wanted {
+pub struct Wanted {
     events: Option<Vec<&'static str>>,
     /// How the data of results begins that are wanted.
     windows: Option<Vec<String>>,
 }
 
 impl Wanted {
-    /// `events=stats,live&windows=realtime`, or what is wrong with it.
-    fn parse(query: &str, shared: &Shared) -> Result<Self, String> {
+    /// Reads `events=stats,live&windows=realtime`; `known` are the windows.
+    ///
+    /// # Errors
+    /// What there is not.
+    pub fn parse(query: &str, known: &[Window]) -> Result<Self, String> {
         let list =
             |name| parameter(query, name).map(|text| text.split(',').map(str::to_owned).collect::<Vec<_>>());
         let event = |name: &String| {
@@ -51,10 +56,10 @@ impl Wanted {
             known.ok_or_else(|| format!("events={:?}: there are {}", cut(name), EVENTS.join(", ")))
         };
         let window = |name: &String| {
-            if shared.windows.iter().any(|window| window.name == *name) {
+            if known.iter().any(|window| window.name == *name) {
                 return Ok(beginning(name));
             }
-            let known: Vec<&str> = shared.windows.iter().map(|w| w.name.as_str()).collect();
+            let known: Vec<&str> = known.iter().map(|w| w.name.as_str()).collect();
             Err(format!("windows={:?}: there are {}", cut(name), known.join(", ")))
         };
         Ok(Self {
@@ -64,7 +69,7 @@ impl Wanted {
     }
 
     /// Whether a frame is wanted; a gap always is.
-    fn wants(&self, frame: &str) -> bool {
+    pub fn wants(&self, frame: &str) -> bool {
         let rest = frame.split_once('\n').map_or("", |(_id, rest)| rest);
         let named = rest.strip_prefix("event: ").and_then(|rest| rest.split_once('\n'));
         let (event, data) = named.unwrap_or(("message", rest));
@@ -87,7 +92,7 @@ fn beginning(window: &str) -> String {
 /// Starts a stream, or refuses at the limit or when it is asked for what there is not.
 pub fn serve(shared: &Arc<Shared>, request: Request, subscribe: &mut Tx<Subscribe>) {
     let query = request.url().split_once('?').map_or("", |(_, query)| query).to_owned();
-    let wanted = match Wanted::parse(&query, shared) {
+    let wanted = match Wanted::parse(&query, &shared.windows) {
         Ok(wanted) => wanted,
         Err(message) => {
             drop(Answer::error(400, "bad_parameter", &message).send(request));

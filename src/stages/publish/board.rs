@@ -190,8 +190,8 @@ impl Board {
     }
 
     /// Keeps a dead letter.
-    pub fn letter(&self, letter: DeadLetter) {
-        push_bounded(&mut self.lock().letters, Arc::new(letter), LETTERS);
+    pub fn letter(&self, letter: Arc<DeadLetter>) {
+        push_bounded(&mut self.lock().letters, letter, LETTERS);
     }
 
     /// The newest `limit` dead letters, oldest first.

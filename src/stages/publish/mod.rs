@@ -33,6 +33,7 @@ use crate::stages::settings::Settings;
 use crate::telemetry::catalog::LATENCY_BOUNDS_S;
 use crate::telemetry::counters::Telemetry;
 use crate::telemetry::latency::{self, Recent};
+use crate::telemetry::letters::Lost;
 use crate::windowing::Closed;
 use crate::windowing::merge::Merger;
 use alerts::{Alerts, Words};
@@ -88,6 +89,8 @@ pub struct Options {
     pub board: Arc<Board>,
     /// Everything that is counted.
     pub telemetry: Arc<Telemetry>,
+    /// To the file of dead letters, if there is one.
+    pub filing: Option<Tx<Arc<DeadLetter>>>,
     /// How often a live result goes out, ns.
     pub live_interval_ns: u64,
 }
@@ -96,6 +99,7 @@ pub struct Options {
 pub struct Publish {
     shards: Vec<Shard>,
     letters: Vec<Rx<DeadLetter>>,
+    filing: Option<Tx<Arc<DeadLetter>>>,
     newcomers: Vec<Rx<Subscribe>>,
     windows: Vec<Window>,
     groups: Groups,
@@ -152,6 +156,7 @@ impl Publish {
             backlog: Backlog::new(options.windows.len(), options.board.results_per_window()),
             shards,
             letters,
+            filing: options.filing,
             newcomers,
             windows: options.windows,
             groups: options.groups,
@@ -212,12 +217,17 @@ impl Publish {
             letters.len();
             for _ in 0..MESSAGES_PER_TURN {
                 let Some(letter) = letters.pop() else { break };
+                let letter = Arc::new(letter);
+                if let Some(Err(_no_room)) = self.filing.as_mut().map(|file| file.push(Arc::clone(&letter))) {
+                    self.telemetry.letters.lose(Lost::Busy, 1);
+                }
                 self.board.letter(letter);
                 self.telemetry.publish.letters.add(1);
                 worked = true;
             }
             letters.release();
         }
+        self.filing.iter_mut().for_each(Tx::flush);
         worked
     }
 

@@ -38,6 +38,7 @@ fn other(option: &Opt) -> Config {
         Kind::Size(..) => "80KiB",
         Kind::Span(..) => "700ms",
         Kind::Word(words, ..) => words[1],
+        Kind::Path(_) => "letters.ndjson",
         Kind::Cores(_) => "[1, 0]",
     };
     option.set_text(&mut config, value).unwrap();

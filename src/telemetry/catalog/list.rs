@@ -70,6 +70,20 @@ pub const METRICS: &[Metric] = &[
         "increase(flumen_dead_letters_lost_total[1h])",
     ),
     metric(
+        "flumen_dead_letters_written_total",
+        Counter,
+        &[],
+        "Dead letters appended to deadletters.file.",
+        "rate(flumen_dead_letters_written_total[5m])",
+    ),
+    metric(
+        "flumen_dead_letters_unwritten_total",
+        Counter,
+        &["reason"],
+        "Dead letters that did not get into deadletters.file, by reason.",
+        "sum by (reason) (increase(flumen_dead_letters_unwritten_total[1h]))",
+    ),
+    metric(
         "flumen_fields_left_out_total",
         Counter,
         &[],

@@ -92,12 +92,12 @@ const READ: [&str; 4] = ["host", "origin", "content-type", "last-event-id"];
 pub fn judge(bytes: &[u8]) -> Judged {
     // Empty lines before the request line are let pass (RFC 9112, 2.2).
     let start = bytes.chunks(2).take_while(|two| *two == b"\r\n").count() * 2;
-    let bytes = &bytes[start..];
-    let Some(end) = bytes.windows(4).take(MAX_HEAD).position(|four| four == b"\r\n\r\n") else {
-        if start + bytes.len() >= MAX_HEAD {
-            return Judged::Refuse(&HEAD_TOO_LONG);
-        }
-        return if may_be_http(bytes) {
+    // However the bytes come: what a head may have is counted from the first one.
+    let head = &bytes[start.min(MAX_HEAD)..bytes.len().min(MAX_HEAD)];
+    let Some(end) = head.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return if bytes.len() >= MAX_HEAD {
+            Judged::Refuse(&HEAD_TOO_LONG)
+        } else if may_be_http(head) {
             Judged::NeedMore { proceed: false }
         } else {
             Judged::Refuse(&NOT_HTTP)
@@ -105,11 +105,11 @@ pub fn judge(bytes: &[u8]) -> Judged {
     };
     // Values may have bytes beyond ASCII (obs-text of RFC 9110, 5.5: cookies, names that proxies add):
     // each is a character here.
-    let head: String = bytes[..end].iter().map(|&byte| char::from(byte)).collect();
+    let head: String = head[..end].iter().map(|&byte| char::from(byte)).collect();
     match Head::parse(&head) {
         Err(refusal) => Judged::Refuse(refusal),
         Ok(head) => {
-            let body = &bytes[end + 4..];
+            let body = &bytes[start + end + 4..];
             match body.get(..head.length) {
                 Some(body) => Judged::Whole { request: head.rewritten(body), is_stream: head.is_stream() },
                 None => Judged::NeedMore { proceed: head.expects && body.is_empty() },
@@ -120,6 +120,9 @@ pub fn judge(bytes: &[u8]) -> Judged {
 
 /// Whether what there is so far can become a request line: says no to other protocols at once.
 fn may_be_http(bytes: &[u8]) -> bool {
+    if bytes == b"\r" {
+        return true;
+    }
     let method = bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
     method <= 16 && (method == bytes.len() || (method > 0 && bytes[method] == b' '))
 }
@@ -286,7 +289,7 @@ mod tests {
 
     #[test]
     fn every_beginning_needs_more_and_never_is_something_else() {
-        let whole = "POST /api/rules HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n12345";
+        let whole = "\r\nPOST /api/rules HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n12345";
         for end in 0..whole.len() {
             let judged = judge(&whole.as_bytes()[..end]);
             assert_eq!(judged, Judged::NeedMore { proceed: false }, "{end}");
@@ -323,6 +326,9 @@ mod tests {
             ("GETGETGETGETGETGETGET".to_owned(), "bad_request"),
             (format!("GET / HTTP/1.1\r\nA: {}", "x".repeat(MAX_HEAD)), "head_too_long"),
             (format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "A: b\r\n".repeat(101)), "head_too_long"),
+            // Whether the end has come already makes no difference.
+            (format!("GET / HTTP/1.0\r\nA: {}\r\n\r\n", "x".repeat(MAX_HEAD - 22)), "head_too_long"),
+            (format!("{}GET / HTTP/1.0\r\n\r\n", "\r\n".repeat(MAX_HEAD / 2)), "head_too_long"),
         ] {
             assert_eq!(refused(&bytes), Some(code), "{bytes:?}");
         }
