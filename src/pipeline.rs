@@ -53,7 +53,7 @@ use crate::telemetry::counters::{
 use crate::windowing::merge::Merger;
 use gauges::{Gauges, watched};
 use sockets::{Passed, Sockets};
-use translate::{engine, nanos, parse_options};
+use translate::{engine, nanos, parse_options, policy};
 
 /// The ingest side of one lane.
 pub struct LaneEnds {
@@ -312,7 +312,7 @@ pub fn start(
             listener: listener.take(),
             max_connections: config.ingest.connections.div_ceil(plan.ingest.len()) as u64,
             handshake_timeout_ns: nanos(config.ingest.handshake_timeout),
-            http_port: Some(http_addr.port()),
+            policy: policy(config, http_addr),
             buffers: plan.buffers_per_lane,
             progress: ends.progress,
             counters: Arc::clone(&core.telemetry.ingest[lane]),
@@ -334,6 +334,7 @@ pub fn start(
         connections: config.ingest.connections,
         http_connections: config.http.connections,
         sse_clients: config.http.sse_clients,
+        allowed_hosts: config.http.allowed_hosts.clone(),
         publish: Arc::clone(&core.bells.publish),
         gate: Arc::clone(&gate_bell),
     };

@@ -15,6 +15,7 @@ mod layers;
 pub mod options;
 pub mod tables;
 pub mod units;
+pub mod web;
 mod windows;
 
 use std::net::SocketAddr;
@@ -76,6 +77,8 @@ pub struct Ingest {
     pub connections: usize,
     /// Patience with an upgrade request.
     pub handshake_timeout: Duration,
+    /// Origins of the pages that may send events; empty: those of the host they talk to, and of loopback.
+    pub allowed_origins: Vec<String>,
 }
 
 /// What to do when the pipeline is full.
@@ -98,6 +101,8 @@ pub struct Http {
     pub connections: usize,
     /// Patience with a request.
     pub request_timeout: Duration,
+    /// Names, beside addresses and localhost, under which something may be changed.
+    pub allowed_hosts: Vec<String>,
 }
 
 /// `[threads]`

@@ -41,9 +41,10 @@ fn every_option_is_settable_from_file_and_environment_and_bounded() {
             Kind::Span(..) => ("700ms", "7"),
             Kind::Word(words, ..) => (words[1], "neither"),
             Kind::Cores(_) => ("[1, 0]", "[a]"),
+            Kind::Texts(listed, _) => (&*format!("[{:?}]", listed.example), "[\"a b\"]"),
         };
         let quoted = |text: &str| match &option.kind {
-            Kind::Bool(_) | Kind::Whole(..) | Kind::Cores(_) => text.to_owned(),
+            Kind::Bool(_) | Kind::Whole(..) | Kind::Cores(_) | Kind::Texts(..) => text.to_owned(),
             _ => format!("{text:?}"),
         };
         let file =

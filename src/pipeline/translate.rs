@@ -1,5 +1,6 @@
 //! From what was typed to what the stages take: units and limits.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use crate::event;
 use crate::plan::windows::{WindowPlan, micros};
 use crate::runtime::cell::Cell;
 use crate::runtime::names::Dictionary;
+use crate::stages::ingest::handshake::Policy;
 use crate::stages::parse;
 use crate::stages::settings::Settings;
 use crate::telemetry::counters::ParseCounters;
@@ -52,4 +54,9 @@ pub(super) fn engine(config: &Config, layout: &Layout) -> Engine {
 
 pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What upgrade requests are judged by, with the dashboard at `http`.
+pub(super) fn policy(config: &Config, http: SocketAddr) -> Policy {
+    Policy { http_port: Some(http.port()), allowed_origins: config.ingest.allowed_origins.clone() }
 }

@@ -8,6 +8,7 @@ use tracing::Level;
 
 use crate::event::Reject;
 use crate::telemetry::counters::{Counter, Telemetry, WindowCounters};
+use crate::telemetry::refusal::Refusal;
 
 /// How long a problem that was told of stays quiet.
 const QUIET: Duration = Duration::from_secs(10);
@@ -59,6 +60,16 @@ const KINDS: &[Kind] = &[
         what: "connections were refused at the limit",
         remedy: "ingest.connections is reached",
         read: |t| vec![("", t.ingest_sum(|i| &i.refused))],
+    },
+    Kind {
+        level: Level::WARN,
+        what: "requests to open a WebSocket were refused",
+        remedy: "clients get the reason as well; see \"Clients cannot connect\" in docs/OPERATIONS.md",
+        read: |t| {
+            let count = |why: Refusal| t.ingest_sum(|i| &i.handshakes_refused[why.index()]);
+            let told = |why: &Refusal| !matches!(why, Refusal::DashboardElsewhere | Refusal::Draining);
+            Refusal::ALL.into_iter().filter(told).map(|why| (why.as_str(), count(why))).collect()
+        },
     },
     Kind {
         level: Level::ERROR,

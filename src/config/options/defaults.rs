@@ -29,12 +29,14 @@ pub(in crate::config) fn defaults() -> Config {
             overload: Overload::Block,
             connections: 10_000,
             handshake_timeout: seconds(5),
+            allowed_origins: Vec::new(),
         },
         http: Http {
             listen: SocketAddr::from(([127, 0, 0, 1], 8001)),
             sse_clients: 256,
             connections: 1_024,
             request_timeout: seconds(5),
+            allowed_hosts: Vec::new(),
         },
         threads: Threads { ingest: 0, window: 0, pin: true, cores: Vec::new(), idle: Idle::Park },
         time: Time {

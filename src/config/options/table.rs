@@ -1,7 +1,17 @@
 //! The table of options: each stands here once.
 
-use super::{Kind, Opt, Reload};
-use crate::config::{Idle, LogForm, LogLevel, Overload, TimestampUnit};
+use super::{Kind, Listed, Opt, Reload};
+use crate::config::{Idle, LogForm, LogLevel, Overload, TimestampUnit, web};
+
+/// Origins of web pages.
+const ORIGINS: Listed = Listed {
+    what: "origins, or \"*\" for any,",
+    example: "https://app.example.org",
+    is_good: web::is_origin,
+};
+/// Names of hosts.
+const HOSTS: Listed =
+    Listed { what: "host names without a port", example: "flumen.example.org", is_good: web::is_host };
 
 const DAY_MS: u64 = 86_400_000;
 const MIB: usize = 1 << 20;
@@ -35,6 +45,11 @@ pub static OPTIONS: &[Opt] = &[
         "Patience with a client that has connected and not finished its upgrade request.",
     ),
     opt(
+        "ingest.allowed_origins",
+        Kind::Texts(&ORIGINS, place!(ingest.allowed_origins)),
+        "Origins of the web pages that may send events; others get 403. Empty: those of the host they talk to, and of loopback. What sends no Origin is no page and may.",
+    ),
+    opt(
         "http.listen",
         Kind::Address(place!(http.listen)),
         "Where results and the dashboard are. Keep it on loopback or behind a proxy.",
@@ -49,6 +64,11 @@ pub static OPTIONS: &[Opt] = &[
         "http.request_timeout",
         Kind::Span(10, 600_000, place!(http.request_timeout)),
         "Patience with a client that has connected and not sent its whole request; then 408.",
+    ),
+    opt(
+        "http.allowed_hosts",
+        Kind::Texts(&HOSTS, place!(http.allowed_hosts)),
+        "Names by which clients may call this daemon to change something, such as its name at a proxy; others get 403. Addresses and localhost always may.",
     ),
     opt(
         "threads.ingest",

@@ -13,9 +13,10 @@ use std::net::Shutdown;
 
 use mio::net::TcpStream;
 
-use super::handshake::{self, Decision};
+use super::handshake::{self, Decision, Policy};
 use crate::event::frame;
 use crate::message::ConnId;
+use crate::telemetry::refusal::Refusal;
 
 /// How long a closing connection may take to close, ns.
 pub const LINGER_NS: u64 = 2_000_000_000;
@@ -76,8 +77,8 @@ pub struct Due {
 pub enum Greeting {
     /// It is not all there.
     Unfinished,
-    /// It was refused; the answer is to be flushed.
-    Refused,
+    /// It was refused for this reason; the answer is to be flushed.
+    Refused(Refusal),
     /// It was fine, but it is not welcome now: a close frame is to be flushed.
     TurnedAway,
     /// It is a WebSocket from here on; the answer is to be flushed.
@@ -154,15 +155,15 @@ impl Connection {
         self.out.extend_from_slice(bytes);
     }
 
-    /// Takes more of the upgrade request in. `http_port` is where the dashboard is; `instead`: the close
-    /// code and reason that it gets now instead of a welcome.
+    /// Takes more of the upgrade request in. `instead`: the close code and reason that it gets now instead
+    /// of a welcome.
     ///
     /// # Panics
     /// When the handshake is over.
     pub fn greet(
         &mut self,
         bytes: &[u8],
-        http_port: Option<u16>,
+        policy: &Policy,
         instead: Option<(u16, &str)>,
         now_ns: u64,
     ) -> Greeting {
@@ -170,9 +171,9 @@ impl Connection {
             unreachable!("only a connection in its handshake is greeted");
         };
         request.extend_from_slice(bytes);
-        let (response, greeting) = match handshake::judge(request, http_port) {
+        let (response, greeting) = match handshake::judge(request, policy) {
             Decision::NeedMore => return Greeting::Unfinished,
-            Decision::Refuse { response, .. } => (response, Greeting::Refused),
+            Decision::Refuse { response, why } => (response, Greeting::Refused(why)),
             Decision::Accept { response, .. } if instead.is_some() => (response, Greeting::TurnedAway),
             Decision::Accept { consumed, response, ack } => {
                 request.drain(..consumed);

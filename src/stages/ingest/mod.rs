@@ -32,8 +32,10 @@ use crate::runtime::ring::{Rx, Tx};
 use crate::runtime::stage::{Progress, Stage};
 use crate::runtime::wake::{APPLIED, Bell, INPUT, SPACE};
 use crate::telemetry::counters::IngestCounters;
+use crate::telemetry::refusal::Refusal;
 use connection::{Connection, State};
 use drain::Drain;
+use handshake::Policy;
 use pace::Pace;
 
 /// The listener's token; the waker has [`WAKER`], connections their slot + 2.
@@ -73,8 +75,8 @@ pub struct Options {
     pub max_connections: u64,
     /// Patience with an upgrade request, ns.
     pub handshake_timeout_ns: u64,
-    /// Where `/` is redirected to.
-    pub http_port: Option<u16>,
+    /// What upgrade requests are judged by.
+    pub policy: Policy,
     /// Read buffers of this lane.
     pub buffers: usize,
     /// Shared numbers of this lane.
@@ -243,6 +245,9 @@ impl Ingest {
                 | State::Finishing { deadline_ns, .. }
                 | State::Lingering { deadline_ns } => {
                     if now.mono_ns >= deadline_ns {
+                        if let State::Handshake { .. } = conn.state {
+                            self.options.counters.handshakes_refused[Refusal::Timeout.index()].add(1);
+                        }
                         self.drop_connection(slot);
                     } else {
                         self.impatient = true;

@@ -157,8 +157,9 @@ impl Ingest {
             Some(_) => None,
         };
         let mut frames = 0;
-        match conn.greet(&buffer[..len], self.options.http_port, instead, stamp.mono_ns) {
-            Greeting::Unfinished | Greeting::Refused => {}
+        match conn.greet(&buffer[..len], &self.options.policy, instead, stamp.mono_ns) {
+            Greeting::Unfinished => {}
+            Greeting::Refused(why) => counters.handshakes_refused[why.index()].add(1),
             Greeting::TurnedAway => counters.refused.add(u64::from(self.ports.chunks.is_some())),
             Greeting::Welcome { ack, rest } => {
                 conn.announced = true;

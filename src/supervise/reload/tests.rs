@@ -39,6 +39,7 @@ fn other(option: &Opt) -> Config {
         Kind::Span(..) => "700ms",
         Kind::Word(words, ..) => words[1],
         Kind::Cores(_) => "[1, 0]",
+        Kind::Texts(listed, _) => listed.example,
     };
     option.set_text(&mut config, value).unwrap();
     assert_ne!(config, Config::default(), "{}", option.key);

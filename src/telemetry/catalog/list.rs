@@ -114,6 +114,13 @@ pub const METRICS: &[Metric] = &[
         "increase(flumen_connections_refused_total[5m])",
     ),
     metric(
+        "flumen_handshakes_refused_total",
+        Counter,
+        &["reason"],
+        "Upgrade requests refused, by the code of the answer, or timeout: not whole within ingest.handshake_timeout.",
+        "sum by (reason) (increase(flumen_handshakes_refused_total[1h]))",
+    ),
+    metric(
         "flumen_backpressure_episodes_total",
         Counter,
         &[],
@@ -303,6 +310,13 @@ pub const METRICS: &[Metric] = &[
         &[],
         "HTTP requests that did not come within http.request_timeout.",
         "",
+    ),
+    metric(
+        "flumen_http_changes_refused_total",
+        Counter,
+        &["reason"],
+        "HTTP requests that would have changed something and might not, by the code of the answer.",
+        "increase(flumen_http_changes_refused_total[1h])",
     ),
     metric(
         "flumen_http_unavailable_total",

@@ -14,6 +14,7 @@ use crate::runtime::clock::{Clock, Now};
 use crate::runtime::ring::{Rx, Tx, ring};
 use crate::runtime::stage::Stage;
 use crate::runtime::wake::Bell;
+use crate::stages::ingest::handshake::Policy;
 use crate::stages::ingest::{Ingest, Options, Ports};
 
 /// When the drain begins.
@@ -43,7 +44,7 @@ impl Rig {
             listener: Some(listener),
             max_connections: 10,
             handshake_timeout_ns: 5_000_000_000,
-            http_port: None,
+            policy: Policy::default(),
             buffers: 16,
             progress: Arc::new(crate::runtime::progress::LaneProgress::new(1)),
             counters: Arc::default(),

@@ -1,0 +1,139 @@
+//! Every limit of the configuration, hit over real sockets: who hits it is told so, it is counted, and
+//! everybody else goes on.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use common::{Daemon, LAYOUTS, PATIENCE, event, now_s, read_ack, wait_for};
+use tungstenite::Message;
+
+/// A request to open a WebSocket, with `more` header lines.
+fn upgrade(path: &str, more: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
+    )
+}
+
+/// Sends bytes to the ingest port; the status and the body of the answer.
+fn ask(daemon: &Daemon, bytes: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(daemon.ingest).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(bytes.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    // Up to the end of the head; behind a refusal the daemon ends the stream.
+    while !answer.windows(4).any(|four| four == b"\r\n\r\n") {
+        let mut byte = [0];
+        assert_eq!(stream.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&answer));
+        answer.push(byte[0]);
+    }
+    let head = String::from_utf8(answer).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let mut body = String::new();
+    if status != 101 {
+        stream.read_to_string(&mut body).unwrap();
+    }
+    (status, body)
+}
+
+/// A client that keeps to the rules has its event counted, whatever others do.
+fn polite(daemon: &Daemon) {
+    let mut socket = daemon.connect("/ws/ingest?ack=1");
+    socket.send(Message::text(event("polite", now_s(), 1.0))).unwrap();
+    assert_eq!(read_ack(&mut socket, 1).1["accepted"], 1);
+}
+
+fn refused(daemon: &Daemon, reason: &str) -> u64 {
+    daemon.metric(&format!("flumen_handshakes_refused_total{{reason=\"{reason}\"}}"))
+}
+
+#[test]
+fn pages_of_other_origins_may_not_send() {
+    let from = |origin: &str| upgrade("/ws/ingest", &format!("Origin: {origin}\r\n"));
+    for (lanes, windows) in LAYOUTS {
+        let daemon = Daemon::start(lanes, windows, "");
+        let (status, body) = ask(&daemon, &from("https://evil.example"));
+        assert!(status == 403 && body.contains("foreign_origin"), "{status} {body}");
+        assert!(body.contains("ingest.allowed_origins"), "the remedy: {body}");
+        assert_eq!(ask(&daemon, &from("http://localhost:8001")).0, 101);
+        assert_eq!(refused(&daemon, "foreign_origin"), 1);
+        polite(&daemon);
+    }
+    let daemon = Daemon::start(1, 1, "[ingest]\nallowed_origins = [\"https://app.example\"]\n");
+    assert_eq!(ask(&daemon, &from("https://app.example")).0, 101);
+    for other in ["http://localhost:8001", "https://app.example:8443"] {
+        assert_eq!(ask(&daemon, &from(other)).0, 403, "{other}");
+    }
+    assert_eq!(refused(&daemon, "foreign_origin"), 2);
+    polite(&daemon);
+}
+
+#[test]
+fn refused_handshakes_are_counted_by_reason() {
+    let daemon = Daemon::start(2, 1, "[ingest]\nhandshake_timeout = \"2s\"\n");
+    let long = format!("A: {}\r\n", "x".repeat(20_000));
+    let many = "A: b\r\n".repeat(125);
+    let whole = upgrade("/ws/ingest", "");
+    for (request, status, reason) in [
+        (upgrade("/elsewhere", ""), 404, "not_found"),
+        (whole.replace("Upgrade: websocket\r\n", ""), 426, "upgrade_required"),
+        (whole.replace("Version: 13", "Version: 8"), 426, "unsupported_version"),
+        (whole.replace("dGhl", ""), 400, "bad_websocket_key"),
+        (whole.replace("HTTP/1.1", "HTTQ"), 400, "bad_request"),
+        (upgrade("/ws/ingest", "Content-Length: 3\r\n"), 400, "unexpected_body"),
+        (upgrade("/ws/ingest", &long), 431, "request_too_large"),
+        (upgrade("/ws/ingest", &many), 431, "too_many_headers"),
+        (upgrade("/", ""), 307, "dashboard_elsewhere"),
+    ] {
+        let before = refused(&daemon, reason);
+        let (got, body) = ask(&daemon, &request);
+        assert!(got == status && body.contains(reason), "{got} {body}");
+        assert_eq!(refused(&daemon, reason), before + 1, "{reason}");
+        polite(&daemon);
+    }
+    let mut half = TcpStream::connect(daemon.ingest).unwrap();
+    half.set_read_timeout(Some(PATIENCE)).unwrap();
+    half.write_all(&whole.as_bytes()[..40]).unwrap();
+    assert_eq!(half.read(&mut [0]).unwrap(), 0, "put out without a word");
+    wait_for("the time-out to be counted", || (refused(&daemon, "timeout") == 1).then_some(()));
+    daemon.wait_said("requests to open a WebSocket were refused");
+    polite(&daemon);
+}
+
+#[test]
+fn who_calls_the_daemon_by_a_foreign_name_changes_nothing() {
+    let rules = r#"{"filters":[{"field":"value","min":1}]}"#;
+    let post = |daemon: &Daemon, host: &str| {
+        let mut stream = TcpStream::connect(daemon.http).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        // As a page does whose name its owner has made point here.
+        let (length, origin) = (rules.len(), format!("Origin: http://{host}\r\n"));
+        write!(
+            stream,
+            "POST /api/rules HTTP/1.1\r\nHost: {host}\r\n{origin}Content-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{rules}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let daemon = Daemon::start(1, 1, "[http]\nallowed_hosts = [\"flumen.example\"]\n");
+    let answer = post(&daemon, "rebound.example:8001");
+    assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("foreign_host"), "{answer}");
+    assert!(answer.contains("http.allowed_hosts"), "the remedy: {answer}");
+    assert_eq!(daemon.json("/api/rules")["filters"], serde_json::json!([]), "nothing has changed");
+    let refused =
+        |reason| daemon.metric(&format!("flumen_http_changes_refused_total{{reason=\"{reason}\"}}"));
+    assert_eq!((refused("foreign_host"), refused("foreign_origin")), (1, 0));
+    for host in [&*daemon.http.to_string(), "localhost:1", "[::1]:8001", "flumen.example"] {
+        let answer = post(&daemon, host);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{host}: {answer}");
+    }
+    let foreign = "Content-Type: application/json\r\nOrigin: http://evil.example\r\n";
+    assert_eq!(daemon.request("PUT", "/api/rules", foreign, rules).0, 403);
+    assert_eq!(daemon.request("PUT", "/api/rules", "", rules).0, 415);
+    assert_eq!(["foreign_host", "foreign_origin", "unsupported_media_type"].map(refused), [1; 3]);
+}
