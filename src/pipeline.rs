@@ -53,7 +53,7 @@ use crate::telemetry::counters::{
 use crate::windowing::merge::Merger;
 use gauges::{Gauges, watched};
 use sockets::{Passed, Sockets};
-use translate::{engine, nanos, parse_options, policy};
+use translate::{engine, nanos, parse_options, terms};
 
 /// The ingest side of one lane.
 pub struct LaneEnds {
@@ -299,6 +299,7 @@ pub fn start(
         handed.push(Some(rx));
     }
     let mut listener = Some(listener);
+    let terms = terms(config, plan, http_addr);
     let mut ingests = Vec::new();
     for (lane, ((poll, ends), handed)) in polls.into_iter().zip(core.lanes).zip(handed).enumerate() {
         let ports = ingest::Ports {
@@ -310,9 +311,7 @@ pub fn start(
         };
         let options = ingest::Options {
             listener: listener.take(),
-            max_connections: config.ingest.connections.div_ceil(plan.ingest.len()) as u64,
-            handshake_timeout_ns: nanos(config.ingest.handshake_timeout),
-            policy: policy(config, http_addr),
+            terms: terms.clone(),
             buffers: plan.buffers_per_lane,
             progress: ends.progress,
             counters: Arc::clone(&core.telemetry.ingest[lane]),

@@ -6,7 +6,7 @@ mod common;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use common::{Daemon, LAYOUTS, PATIENCE, event, now_s, read_ack, wait_for};
+use common::{Daemon, LAYOUTS, PATIENCE, event, now_s, read_ack, read_close, wait_for};
 use tungstenite::Message;
 
 /// A request to open a WebSocket, with `more` header lines.
@@ -136,4 +136,67 @@ fn who_calls_the_daemon_by_a_foreign_name_changes_nothing() {
     assert_eq!(daemon.request("PUT", "/api/rules", foreign, rules).0, 403);
     assert_eq!(daemon.request("PUT", "/api/rules", "", rules).0, 415);
     assert_eq!(["foreign_host", "foreign_origin", "unsupported_media_type"].map(refused), [1; 3]);
+}
+
+#[test]
+fn an_address_gets_so_many_connections_and_others_theirs() {
+    let config = "[ingest]\nconnections_per_address = 4\ntrusted_addresses = [\"127.0.0.7\"]\n";
+    // From another address of this machine.
+    let connect_from = |daemon: &Daemon, from: &str| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&format!("{from}:0").parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+        socket.connect(&daemon.ingest.into()).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        tungstenite::client(format!("ws://{}/ws/ingest?ack=1", daemon.ingest), stream).unwrap().0
+    };
+    for (lanes, windows) in LAYOUTS {
+        let daemon = Daemon::start(lanes, windows, config);
+        let mut held: Vec<_> = (0..4).map(|_| connect_from(&daemon, "127.0.0.5")).collect();
+        for told in 1..=3 {
+            assert_eq!(read_close(&mut connect_from(&daemon, "127.0.0.5")), Some(1008));
+            assert_eq!(daemon.metric("flumen_connections_refused_by_address_total"), told);
+        }
+        // Those that are in go on; others and trusted ones come in.
+        let trusted: Vec<_> = (0..6).map(|_| connect_from(&daemon, "127.0.0.7")).collect();
+        for socket in held.iter_mut().chain(&mut [connect_from(&daemon, "127.0.0.6")]) {
+            socket.send(Message::text(event("a", now_s(), 1.0))).unwrap();
+            assert_eq!(read_ack(socket, 1).1["accepted"], 1);
+        }
+        assert_eq!(daemon.metric("flumen_connections_refused_total"), 0, "the other limit");
+        // Far more than are told anything: dropped at once, and counted as well.
+        let flood: Vec<_> = (0..50)
+            .map(|_| {
+                let stream = TcpStream::connect(daemon.ingest).unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream
+            })
+            .collect();
+        // 127.0.0.1 has 4, and 8 that are to be told; the others are gone.
+        wait_for("the flood to be dropped", || {
+            (daemon.metric("flumen_connections_refused_by_address_total") >= 3 + 38).then_some(())
+        });
+        drop((flood, trusted, held));
+        wait_for("room again", || {
+            (read_close_or_ack(&mut connect_from(&daemon, "127.0.0.5")) == Ok(1)).then_some(())
+        });
+        daemon.wait_said("because their address had too many");
+    }
+    // By default this machine has as many as it likes.
+    let daemon = Daemon::start(1, 1, "[ingest]\nconnections_per_address = 1\n");
+    let _held: Vec<_> = (0..3).map(|_| daemon.connect("/ws/ingest")).collect();
+    polite(&daemon);
+}
+
+/// Sends an event: how many were accepted, or the code of the close that came instead.
+fn read_close_or_ack(socket: &mut tungstenite::WebSocket<TcpStream>) -> Result<u64, Option<u16>> {
+    socket.send(Message::text(event("again", now_s(), 1.0))).ok();
+    loop {
+        match socket.read() {
+            Ok(Message::Text(text)) if text.contains("\"ack\"") => return Ok(1),
+            Ok(Message::Close(frame)) => return Err(frame.map(|frame| frame.code.into())),
+            Ok(_) => {}
+            Err(_) => return Err(None),
+        }
+    }
 }

@@ -12,6 +12,7 @@ pub mod entries;
 mod file;
 mod filters;
 mod layers;
+pub mod networks;
 pub mod options;
 pub mod tables;
 pub mod units;
@@ -75,6 +76,10 @@ pub struct Ingest {
     pub overload: Overload,
     /// Connections at most.
     pub connections: usize,
+    /// Connections at most from one address; 0: no limit.
+    pub connections_per_address: usize,
+    /// Networks whose addresses have no limit of their own: `10.0.0.1`, `10.0.0.0/8`.
+    pub trusted_addresses: Vec<String>,
     /// Patience with an upgrade request.
     pub handshake_timeout: Duration,
     /// Origins of the pages that may send events; empty: those of the host they talk to, and of loopback.

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::config::networks::Network;
 use crate::event;
+use crate::plan::Plan;
 use crate::plan::windows::{WindowPlan, micros};
 use crate::runtime::cell::Cell;
 use crate::runtime::names::Dictionary;
+use crate::stages::ingest::Terms;
+use crate::stages::ingest::addresses::Addresses;
 use crate::stages::ingest::handshake::Policy;
 use crate::stages::parse;
 use crate::stages::settings::Settings;
@@ -56,7 +60,14 @@ pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// What upgrade requests are judged by, with the dashboard at `http`.
-pub(super) fn policy(config: &Config, http: SocketAddr) -> Policy {
-    Policy { http_port: Some(http.port()), allowed_origins: config.ingest.allowed_origins.clone() }
+/// What connections have to keep to, with the dashboard at `http`.
+pub(super) fn terms(config: &Config, plan: &Plan, http: SocketAddr) -> Terms {
+    let ingest = &config.ingest;
+    let trusted = ingest.trusted_addresses.iter().filter_map(|text| Network::parse(text)).collect();
+    Terms {
+        max_connections: ingest.connections.div_ceil(plan.ingest.len()) as u64,
+        addresses: Arc::new(Addresses::new(ingest.connections_per_address, trusted)),
+        handshake_timeout_ns: nanos(ingest.handshake_timeout),
+        policy: Policy { http_port: Some(http.port()), allowed_origins: ingest.allowed_origins.clone() },
+    }
 }

@@ -63,6 +63,12 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         level: Level::WARN,
+        what: "connections were refused because their address had too many",
+        remedy: "ingest.connections_per_address is reached; ingest.trusted_addresses takes proxies",
+        read: |t| vec![("", t.ingest_sum(|i| &i.refused_by_address))],
+    },
+    Kind {
+        level: Level::WARN,
         what: "requests to open a WebSocket were refused",
         remedy: "clients get the reason as well; see \"Clients cannot connect\" in docs/OPERATIONS.md",
         read: |t| {

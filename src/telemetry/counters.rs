@@ -45,6 +45,8 @@ pub struct IngestCounters {
     pub accepted: Counter,
     /// Connections refused at the limit.
     pub refused: Counter,
+    /// Connections refused at the limit of their address.
+    pub refused_by_address: Counter,
     /// Upgrade requests refused, by reason.
     pub handshakes_refused: [Counter; Refusal::ALL.len()],
     /// Failures to accept a connection: descriptors had run out.

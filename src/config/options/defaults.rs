@@ -28,6 +28,8 @@ pub(in crate::config) fn defaults() -> Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             overload: Overload::Block,
             connections: 10_000,
+            connections_per_address: 1_000,
+            trusted_addresses: vec!["127.0.0.0/8".to_owned(), "::1".to_owned()],
             handshake_timeout: seconds(5),
             allowed_origins: Vec::new(),
         },

@@ -1,7 +1,7 @@
 //! The table of options: each stands here once.
 
 use super::{Kind, Listed, Opt, Reload};
-use crate::config::{Idle, LogForm, LogLevel, Overload, TimestampUnit, web};
+use crate::config::{Idle, LogForm, LogLevel, Overload, TimestampUnit, networks, web};
 
 /// Origins of web pages.
 const ORIGINS: Listed = Listed {
@@ -9,6 +9,9 @@ const ORIGINS: Listed = Listed {
     example: "https://app.example.org",
     is_good: web::is_origin,
 };
+/// Addresses, alone or by network.
+const NETWORKS: Listed =
+    Listed { what: "IP addresses or networks", example: "192.0.2.0/24", is_good: networks::is_network };
 /// Names of hosts.
 const HOSTS: Listed =
     Listed { what: "host names without a port", example: "flumen.example.org", is_good: web::is_host };
@@ -38,6 +41,16 @@ pub static OPTIONS: &[Opt] = &[
         "ingest.connections",
         Kind::Whole(1, 1_000_000, place!(ingest.connections)),
         "Connections at most; one more is closed with 1013.",
+    ),
+    opt(
+        "ingest.connections_per_address",
+        Kind::Whole(0, 1_000_000, place!(ingest.connections_per_address)),
+        "Connections at most from one IPv4 address or one IPv6 network of 64 bits; one more is closed with 1008. 0: no limit.",
+    ),
+    opt(
+        "ingest.trusted_addresses",
+        Kind::Texts(&NETWORKS, place!(ingest.trusted_addresses)),
+        "Addresses that ingest.connections_per_address does not count: this machine, and proxies, behind which all clients have one address.",
     ),
     opt(
         "ingest.handshake_timeout",

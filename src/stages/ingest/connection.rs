@@ -13,6 +13,7 @@ use std::net::Shutdown;
 
 use mio::net::TcpStream;
 
+use super::addresses::Seat;
 use super::handshake::{self, Decision, Policy};
 use crate::event::frame;
 use crate::message::ConnId;
@@ -103,6 +104,8 @@ pub struct Connection {
     pub announced: bool,
     /// Until when a drain waits for its first frame, monotonic ns; 0 once that has come.
     pub expected_until_ns: u64,
+    /// Its place among the connections of its address, where these are counted.
+    pub seat: Option<Seat>,
     /// Whether it stands in the queue of sockets to read.
     pub queued: bool,
     /// The peer sends no more, or something has failed: reads go on to the end, which raises no
@@ -128,6 +131,7 @@ impl Connection {
             state: State::Handshake { request: Vec::new(), deadline_ns },
             announced: false,
             expected_until_ns: 0,
+            seat: None,
             queued: false,
             read_closed: false,
             told_episode: 0,

@@ -9,6 +9,7 @@
 //! counted there before it is pushed.
 
 pub mod accept;
+pub mod addresses;
 pub mod connection;
 pub mod drain;
 pub mod handshake;
@@ -33,6 +34,7 @@ use crate::runtime::stage::{Progress, Stage};
 use crate::runtime::wake::{APPLIED, Bell, INPUT, SPACE};
 use crate::telemetry::counters::IngestCounters;
 use crate::telemetry::refusal::Refusal;
+use addresses::Addresses;
 use connection::{Connection, State};
 use drain::Drain;
 use handshake::Policy;
@@ -67,16 +69,25 @@ pub struct Ports {
     pub handed: Option<Rx<std::net::TcpStream>>,
 }
 
-/// What an ingest thread needs to know.
-pub struct Options {
-    /// Lane 0's listener.
-    pub listener: Option<TcpListener>,
-    /// Connections of this lane.
+/// What connections have to keep to, the same on all lanes.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Connections of a lane.
     pub max_connections: u64,
+    /// Connections of each address, of all lanes together.
+    pub addresses: Arc<Addresses>,
     /// Patience with an upgrade request, ns.
     pub handshake_timeout_ns: u64,
     /// What upgrade requests are judged by.
     pub policy: Policy,
+}
+
+/// What an ingest thread needs to know.
+pub struct Options {
+    /// Lane 0's listener.
+    pub listener: Option<TcpListener>,
+    /// What connections have to keep to.
+    pub terms: Terms,
     /// Read buffers of this lane.
     pub buffers: usize,
     /// Shared numbers of this lane.

@@ -114,6 +114,13 @@ pub const METRICS: &[Metric] = &[
         "increase(flumen_connections_refused_total[5m])",
     ),
     metric(
+        "flumen_connections_refused_by_address_total",
+        Counter,
+        &[],
+        "Ingest connections refused because their address had ingest.connections_per_address.",
+        "increase(flumen_connections_refused_by_address_total[5m])",
+    ),
+    metric(
         "flumen_handshakes_refused_total",
         Counter,
         &["reason"],

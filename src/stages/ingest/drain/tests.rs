@@ -15,7 +15,7 @@ use crate::runtime::ring::{Rx, Tx, ring};
 use crate::runtime::stage::Stage;
 use crate::runtime::wake::Bell;
 use crate::stages::ingest::handshake::Policy;
-use crate::stages::ingest::{Ingest, Options, Ports};
+use crate::stages::ingest::{Ingest, Options, Ports, Terms};
 
 /// When the drain begins.
 const START_NS: u64 = 1_000_000_000;
@@ -42,9 +42,12 @@ impl Rig {
         let drain = Arc::new(AtomicBool::new(false));
         let options = Options {
             listener: Some(listener),
-            max_connections: 10,
-            handshake_timeout_ns: 5_000_000_000,
-            policy: Policy::default(),
+            terms: Terms {
+                max_connections: 10,
+                addresses: Arc::default(),
+                handshake_timeout_ns: 5_000_000_000,
+                policy: Policy::default(),
+            },
             buffers: 16,
             progress: Arc::new(crate::runtime::progress::LaneProgress::new(1)),
             counters: Arc::default(),
