@@ -200,3 +200,42 @@ fn read_close_or_ack(socket: &mut tungstenite::WebSocket<TcpStream>) -> Result<u
         }
     }
 }
+
+#[test]
+fn who_neither_sends_nor_answers_a_ping_is_put_out() {
+    for (lanes, windows) in LAYOUTS {
+        // Long enough for an answer on a slow machine.
+        let daemon = Daemon::start(lanes, windows, "[ingest]\nping_interval = \"2s\"\n");
+        let mut mute: Vec<_> = (0..3).map(|_| daemon.connect("/ws/ingest?ack=1")).collect();
+        for socket in &mut mute {
+            socket.send(Message::text(event("mute", now_s(), 1.0))).unwrap();
+            read_ack(socket, 1);
+        }
+        let mut answering = daemon.connect("/ws/ingest?ack=1");
+        let reader = std::thread::spawn(move || {
+            // Reading answers pings. Until the mute ones are out.
+            let mut pings = 0;
+            while pings < 2 {
+                match answering.read().unwrap() {
+                    Message::Ping(_) => pings += 1,
+                    other => panic!("{other:?}"),
+                }
+                answering.flush().unwrap();
+            }
+            answering
+        });
+        for socket in &mut mute {
+            let mut bytes = Vec::new();
+            // Beside the library, which would answer.
+            socket.get_mut().read_to_end(&mut bytes).unwrap();
+            assert!(bytes.starts_with(b"\x89\x00\x88"), "a ping, then a close: {bytes:?}");
+            assert_eq!(bytes[4..6], 1001u16.to_be_bytes(), "{bytes:?}");
+        }
+        assert_eq!(daemon.metric("flumen_connections_silent_closed_total"), 3);
+        let mut answering = reader.join().unwrap();
+        answering.send(Message::text(event("answers", now_s(), 1.0))).unwrap();
+        assert_eq!(read_ack(&mut answering, 1).1["accepted"], 1, "still there");
+        assert_eq!(daemon.metric("flumen_connections_silent_closed_total"), 3);
+        daemon.wait_said("because nothing came and no answer to a ping");
+    }
+}

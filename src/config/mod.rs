@@ -82,6 +82,8 @@ pub struct Ingest {
     pub trusted_addresses: Vec<String>,
     /// Patience with an upgrade request.
     pub handshake_timeout: Duration,
+    /// Silence after which a connection is pinged; zero: never.
+    pub ping_interval: Duration,
     /// Origins of the pages that may send events; empty: those of the host they talk to, and of loopback.
     pub allowed_origins: Vec<String>,
 }

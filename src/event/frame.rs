@@ -25,7 +25,7 @@ use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 pub use answer::Answer;
 use header::Header;
-pub use write::{write, write_close, write_masked, write_pong, write_text};
+pub use write::{write, write_close, write_masked, write_ping, write_pong, write_text};
 
 /// The longest payload of a control frame, in bytes (RFC 6455, 5.5).
 pub const MAX_CONTROL: usize = 125;

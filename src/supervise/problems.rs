@@ -68,6 +68,12 @@ const KINDS: &[Kind] = &[
         read: |t| vec![("", t.ingest_sum(|i| &i.refused_by_address))],
     },
     Kind {
+        level: Level::INFO,
+        what: "connections were closed because nothing came and no answer to a ping",
+        remedy: "these clients have gone without a word, or do not read; ingest.ping_interval waits longer",
+        read: |t| vec![("", t.ingest_sum(|i| &i.silent_closed))],
+    },
+    Kind {
         level: Level::WARN,
         what: "requests to open a WebSocket were refused",
         remedy: "clients get the reason as well; see \"Clients cannot connect\" in docs/OPERATIONS.md",

@@ -47,6 +47,8 @@ pub struct IngestCounters {
     pub refused: Counter,
     /// Connections refused at the limit of their address.
     pub refused_by_address: Counter,
+    /// Connections closed because nothing came, not even an answer to a ping.
+    pub silent_closed: Counter,
     /// Upgrade requests refused, by reason.
     pub handshakes_refused: [Counter; Refusal::ALL.len()],
     /// Failures to accept a connection: descriptors had run out.

@@ -58,6 +58,11 @@ pub static OPTIONS: &[Opt] = &[
         "Patience with a client that has connected and not finished its upgrade request.",
     ),
     opt(
+        "ingest.ping_interval",
+        Kind::Span(0, DAY_MS, place!(ingest.ping_interval)),
+        "A connection on which nothing has come for this long is pinged; if nothing comes for as long again it is closed with 1001. 0s: never.",
+    ),
+    opt(
         "ingest.allowed_origins",
         Kind::Texts(&ORIGINS, place!(ingest.allowed_origins)),
         "Origins of the web pages that may send events; others get 403. Empty: those of the host they talk to, and of loopback. What sends no Origin is no page and may.",

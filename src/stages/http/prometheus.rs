@@ -98,6 +98,7 @@ fn sockets(text: &mut Text, shared: &Shared) {
     text.single("flumen_connections_accepted_total", t.ingest_sum(|i| &i.accepted));
     text.single("flumen_connections_refused_total", t.ingest_sum(|i| &i.refused));
     text.single("flumen_connections_refused_by_address_total", t.ingest_sum(|i| &i.refused_by_address));
+    text.single("flumen_connections_silent_closed_total", t.ingest_sum(|i| &i.silent_closed));
     let handshakes =
         Refusal::ALL.map(|why| (why.as_str(), t.ingest_sum(|i| &i.handshakes_refused[why.index()])));
     text.each("flumen_handshakes_refused_total", "reason", handshakes);

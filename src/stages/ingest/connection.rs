@@ -111,6 +111,10 @@ pub struct Connection {
     /// The peer sends no more, or something has failed: reads go on to the end, which raises no
     /// further event.
     pub read_closed: bool,
+    /// When something last came, monotonic ns.
+    pub heard_ns: u64,
+    /// When it was last pinged, monotonic ns.
+    pub pinged_ns: u64,
     /// The episode of backpressure it was last told of.
     pub told_episode: u64,
     acks: VecDeque<Due>,
@@ -134,6 +138,8 @@ impl Connection {
             seat: None,
             queued: false,
             read_closed: false,
+            heard_ns: 0,
+            pinged_ns: 0,
             told_episode: 0,
             acks: VecDeque::new(),
             ripe: None,
@@ -240,6 +246,13 @@ impl Connection {
     pub fn notice(&mut self, text: &str) {
         if self.may_speak() && self.backlog() < NOTICE_ROOM {
             frame::write_text(&mut self.out, text.as_bytes());
+        }
+    }
+
+    /// A ping, left out when the client does not read: it is asked by what waits for it.
+    pub fn ping(&mut self) {
+        if self.may_speak() && self.backlog() < NOTICE_ROOM {
+            frame::write_ping(&mut self.out);
         }
     }
 

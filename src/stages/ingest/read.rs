@@ -134,6 +134,7 @@ impl Ingest {
             self.pool.push(buffer);
             return;
         };
+        conn.heard_ns = stamp.mono_ns;
         match conn.state {
             State::Open => self.send_chunk(slot, buffer, len, stamp),
             State::Finishing { .. } | State::Lingering { .. } => self.pool.push(buffer),

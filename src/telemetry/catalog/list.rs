@@ -121,6 +121,13 @@ pub const METRICS: &[Metric] = &[
         "increase(flumen_connections_refused_by_address_total[5m])",
     ),
     metric(
+        "flumen_connections_silent_closed_total",
+        Counter,
+        &[],
+        "Ingest connections closed because nothing came, and no answer to a ping (ingest.ping_interval).",
+        "increase(flumen_connections_silent_closed_total[1h])",
+    ),
+    metric(
         "flumen_handshakes_refused_total",
         Counter,
         &["reason"],

@@ -46,6 +46,7 @@ impl Rig {
                 max_connections: 10,
                 addresses: Arc::default(),
                 handshake_timeout_ns: 5_000_000_000,
+                ping_interval_ns: 0,
                 policy: Policy::default(),
             },
             buffers: 16,
