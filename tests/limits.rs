@@ -239,3 +239,74 @@ fn who_neither_sends_nor_answers_a_ping_is_put_out() {
         daemon.wait_said("because nothing came and no answer to a ping");
     }
 }
+
+#[test]
+fn new_sources_and_groups_come_at_a_pace() {
+    let windows_of = "[[window]]\nname = \"all\"\nkind = \"tumbling\"\nsize = \"1h\"\n\
+                      [[window]]\nname = \"by-k\"\nkind = \"tumbling\"\nsize = \"1h\"\ngroup_by = [\"k\"]\n";
+    for (lanes, windows) in LAYOUTS {
+        let config = format!("[limits]\nnew_keys_per_second = 10\n{windows_of}");
+        let daemon = Daemon::start(lanes, windows, &config);
+        let mut socket = daemon.connect("/ws/ingest?ack=1");
+        let batch = |source: &str| {
+            let events: Vec<_> = (0..60).map(|n| event(&format!("{source}-{n}"), now_s(), 1.0)).collect();
+            Message::text(format!("[{}]", events.join(",")))
+        };
+        socket.send(batch("a")).unwrap();
+        let (errors, ack) = read_ack(&mut socket, 1);
+        let accepted = ack["accepted"].as_u64().unwrap();
+        // Ten at once, and perhaps some while a slow machine reads the others.
+        assert!((10..40).contains(&accepted), "{ack}");
+        assert_eq!(errors[0]["code"], "too_many_keys");
+        let message = errors[0]["message"].as_str().unwrap();
+        assert!(message.contains("limits.new_keys_per_second"), "{message}");
+        let rejected = &daemon.stats()["events"]["rejected_by_reason"]["too_many_keys"];
+        assert_eq!(*rejected, 60 - accepted);
+        // Who is known goes on, and after a while a new one is.
+        let (mut seq, mut before) = (1, accepted);
+        let mut send = |text: String| {
+            socket.send(Message::text(text)).unwrap();
+            seq += 1;
+            let all = read_ack(&mut socket, seq).1["accepted"].as_u64().unwrap();
+            all - std::mem::replace(&mut before, all)
+        };
+        assert_eq!(send(event("a-0", now_s(), 1.0)), 1);
+        wait_for("a new source to be taken", || (send(event("later", now_s(), 1.0)) == 1).then_some(()));
+        // Groups likewise: the event is in the other window.
+        let now = now_s();
+        let grouped =
+            |n: u32| format!(r#"{{"source":"a-0","type":"t","timestamp":{now:.3},"data":{{"k":"{n}"}}}}"#);
+        let events: Vec<_> = (0..60).map(grouped).collect();
+        assert_eq!(send(format!("[{}]", events.join(","))), 60);
+        let lacking = daemon.metric("flumen_window_no_room_events_total{window=\"by-k\"}");
+        assert!((20..=50).contains(&lacking), "{lacking}");
+        assert_eq!(daemon.metric("flumen_window_no_room_events_total{window=\"all\"}"), 0);
+    }
+}
+
+#[test]
+fn a_message_too_long_is_refused_at_the_header_that_says_so() {
+    for (lanes, windows) in LAYOUTS {
+        let daemon = Daemon::start(lanes, windows, "[limits]\nmessage_size = \"1KiB\"\n");
+        // Headers alone: one frame of 2^40 bytes, one of a byte too many, and the last of three fragments.
+        let frame = |first: u8, len: u16| {
+            let mut frame = vec![first, 0x80 | 126];
+            frame.extend_from_slice(&len.to_be_bytes());
+            frame.extend_from_slice(&[0; 4]);
+            frame
+        };
+        let whole = |first: u8| [frame(first, 500), vec![b' '; 500]].concat();
+        let huge = [&[0x82, 0x80 | 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0][..]].concat();
+        let fragments = [whole(0x02), whole(0x00), frame(0x80, 500)].concat();
+        for (n, bytes) in [huge, frame(0x82, 1_025), fragments].into_iter().enumerate() {
+            let mut socket = daemon.connect("/ws/ingest?ack=1");
+            socket.send(Message::text(event("a", now_s(), 1.0))).unwrap();
+            read_ack(&mut socket, 1);
+            socket.get_mut().write_all(&bytes).unwrap();
+            assert_eq!(read_close(&mut socket), Some(1009));
+            assert_eq!(daemon.metric("flumen_protocol_violations_total{code=\"1009\"}"), n as u64 + 1);
+            polite(&daemon);
+        }
+        daemon.wait_said("connections were closed for what they sent");
+    }
+}

@@ -192,6 +192,8 @@ pub struct Limits {
     pub field_names: usize,
     /// Distinct sources.
     pub keys: usize,
+    /// New sources, and new groups of each grouping, a second; 0: as many as come.
+    pub new_keys_per_second: usize,
 }
 
 /// `[rules]`

@@ -73,6 +73,9 @@ impl Violation {
         Self { close_code: 1002, what }
     }
 
+    /// All close codes of violations.
+    pub const CODES: [u16; 3] = [1002, 1007, 1009];
+
     const NOT_UTF8: Self = Self { close_code: 1007, what: "text that is not UTF-8" };
     const TOO_BIG: Self = Self { close_code: 1009, what: "message too big" };
 }

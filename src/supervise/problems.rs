@@ -46,7 +46,7 @@ const KINDS: &[Kind] = &[
     Kind {
         level: Level::WARN,
         what: "events found no room for a new group in some window",
-        remedy: "limits.keys is reached",
+        remedy: "limits.keys or limits.new_keys_per_second is reached",
         read: |t| vec![("", t.parse.iter().flat_map(|p| &p.no_room).map(Counter::get).sum())],
     },
     Kind {
@@ -72,6 +72,15 @@ const KINDS: &[Kind] = &[
         what: "connections were closed because nothing came and no answer to a ping",
         remedy: "these clients have gone without a word, or do not read; ingest.ping_interval waits longer",
         read: |t| vec![("", t.ingest_sum(|i| &i.silent_closed))],
+    },
+    Kind {
+        level: Level::WARN,
+        what: "connections were closed for what they sent",
+        remedy: "1002: broken frames; 1007: text that is not UTF-8; 1009: limits.message_size is reached",
+        read: |t| {
+            let count = |at: usize| t.parse_sum(|p| &p.violations[at]);
+            ["1002", "1007", "1009"].into_iter().enumerate().map(|(at, code)| (code, count(at))).collect()
+        },
     },
     Kind {
         level: Level::WARN,

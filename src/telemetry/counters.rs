@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::event::Reject;
+use crate::event::frame::Violation;
 use crate::runtime::ring::Gauge;
 pub use crate::telemetry::control::ControlCounters;
 use crate::telemetry::refusal::Refusal;
@@ -71,6 +72,8 @@ pub struct ParseCounters {
     pub received: Counter,
     /// WebSocket messages.
     pub messages: Counter,
+    /// Connections closed for a violation of the protocol or of the limit on messages, by [`Violation::CODES`].
+    pub violations: [Counter; Violation::CODES.len()],
     /// Events that a rule took out.
     pub filtered: Counter,
     /// Rejected events by reason.

@@ -61,6 +61,7 @@ pub(in crate::config) fn defaults() -> Config {
             event_types: 1_024,
             field_names: 4_096,
             keys: 1_000_000,
+            new_keys_per_second: 100_000,
         },
         rules: Rules { max_age: Duration::ZERO },
         shutdown: Shutdown { timeout: seconds(10) },

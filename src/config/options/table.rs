@@ -191,6 +191,11 @@ pub static OPTIONS: &[Opt] = &[
         "Distinct sources at a time, and groups at a time of each grouping; what is over is rejected or counted.",
     ).reloadable(),
     opt(
+        "limits.new_keys_per_second",
+        Kind::Whole(0, 100_000_000, place!(limits.new_keys_per_second)),
+        "New sources a second, and new groups a second of each grouping, as many at once; what is over is rejected or counted. 0: no limit.",
+    ).reloadable(),
+    opt(
         "rules.max_age",
         Kind::Span(0, 3_650 * DAY_MS, place!(rules.max_age)),
         "Events older than this, by their event time, are filtered; 0s: none are.",

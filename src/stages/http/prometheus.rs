@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::Shared;
 use super::guard::Foreign;
 use crate::event::Reject;
+use crate::event::frame::Violation;
 use crate::runtime::names::Names;
 use crate::runtime::ring::Gauge;
 use crate::telemetry::catalog::{self, LATENCY_BOUNDS_S};
@@ -99,6 +100,9 @@ fn sockets(text: &mut Text, shared: &Shared) {
     text.single("flumen_connections_refused_total", t.ingest_sum(|i| &i.refused));
     text.single("flumen_connections_refused_by_address_total", t.ingest_sum(|i| &i.refused_by_address));
     text.single("flumen_connections_silent_closed_total", t.ingest_sum(|i| &i.silent_closed));
+    let codes = Violation::CODES.iter().enumerate();
+    let violations = codes.map(|(at, code)| (code, t.parse_sum(|p| &p.violations[at])));
+    text.each("flumen_protocol_violations_total", "code", violations);
     let handshakes =
         Refusal::ALL.map(|why| (why.as_str(), t.ingest_sum(|i| &i.handshakes_refused[why.index()])));
     text.each("flumen_handshakes_refused_total", "reason", handshakes);

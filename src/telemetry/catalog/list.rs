@@ -128,6 +128,13 @@ pub const METRICS: &[Metric] = &[
         "increase(flumen_connections_silent_closed_total[1h])",
     ),
     metric(
+        "flumen_protocol_violations_total",
+        Counter,
+        &["code"],
+        "Ingest connections closed for what they sent, by close code: 1002 broken frames, 1007 text that is not UTF-8, 1009 limits.message_size.",
+        "sum by (code) (increase(flumen_protocol_violations_total[1h]))",
+    ),
+    metric(
         "flumen_handshakes_refused_total",
         Counter,
         &["reason"],
@@ -247,7 +254,7 @@ pub const METRICS: &[Metric] = &[
         "flumen_window_no_room_events_total",
         Counter,
         &["window"],
-        "Events that a window lacks because limits.keys allows no more groups, by window.",
+        "Events that a window lacks because limits.keys or limits.new_keys_per_second allowed no new group, by window.",
         "increase(flumen_window_no_room_events_total[1h])",
     ),
     metric(
