@@ -274,7 +274,7 @@ pub fn start(
     passed: Passed,
     clock: Clock,
 ) -> io::Result<Running> {
-    let Sockets { ingest: listener, http: web } = Sockets::open(config, passed)?;
+    let Sockets { ingest: listener, http: web } = Sockets::open(config, plan, passed)?;
     let (ingest_addr, http_addr) = (listener.local_addr()?, web.local_addr()?);
 
     let mut polls = Vec::new();
@@ -330,8 +330,8 @@ pub fn start(
         family_of: core.family_of,
         clock,
         started_us: started.wall_us,
-        connections: config.ingest.connections,
-        http_connections: config.http.connections,
+        connections: plan.connections,
+        http_connections: plan.http_connections,
         sse_clients: config.http.sse_clients,
         allowed_hosts: config.http.allowed_hosts.clone(),
         publish: Arc::clone(&core.bells.publish),
@@ -341,7 +341,7 @@ pub fn start(
     let options = gate::Options {
         listener: web,
         shared: Arc::clone(&shared),
-        connections: config.http.connections,
+        connections: plan.http_connections,
         request_timeout_ns: nanos(config.http.request_timeout),
         counters: Arc::clone(&core.telemetry.http),
     };

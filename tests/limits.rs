@@ -5,6 +5,7 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 
 use common::{Daemon, LAYOUTS, PATIENCE, event, now_s, read_ack, read_close, wait_for};
 use tungstenite::Message;
@@ -309,4 +310,57 @@ fn a_message_too_long_is_refused_at_the_header_that_says_so() {
         }
         daemon.wait_said("connections were closed for what they sent");
     }
+}
+
+/// A daemon that may have descriptors from `soft` to `hard`.
+fn with_descriptors(soft: u32, hard: u32, (lanes, windows): (u32, u32), config: &str) -> Daemon {
+    let mut command = Command::new("prlimit");
+    command.args([&format!("--nofile={soft}:{hard}"), env!("CARGO_BIN_EXE_flumen")]);
+    Daemon::start_as(command, config, |command| {
+        command
+            .args(["--ingest-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
+            .env("FLUMEN_THREADS_INGEST", lanes.to_string())
+            .env("FLUMEN_THREADS_WINDOW", windows.to_string());
+    })
+}
+
+#[test]
+fn few_descriptors_mean_fewer_connections_and_http_answers_all_the_same() {
+    for layout in LAYOUTS {
+        let daemon = with_descriptors(500, 500, layout, "");
+        daemon.wait_said("500 descriptors are allowed, and all connections could take");
+        let limit = daemon.metric("flumen_connections_limit");
+        assert!((100..400).contains(&limit), "{limit}");
+        let mut held: Vec<_> = (0..limit).map(|_| daemon.connect("/ws/ingest?ack=1")).collect();
+        assert_eq!(read_close(&mut daemon.connect("/ws/ingest")), Some(1013));
+        assert_eq!(daemon.metric("flumen_connections_refused_total"), 1);
+        // Almost as many HTTP clients as are allowed (those that have asked until now may still be going),
+        // and one who asks.
+        let http = daemon.metric("flumen_http_connections_limit");
+        assert!(http > 10, "{http}");
+        let idle: Vec<_> = (4..http).map(|_| TcpStream::connect(daemon.http).unwrap()).collect();
+        wait_for("an answer", || (daemon.get("/health").0 == 200).then_some(()));
+        for socket in &mut held {
+            socket.send(Message::text(event("a", now_s(), 1.0))).unwrap();
+            assert_eq!(read_ack(socket, 1).1["accepted"], 1);
+        }
+        drop(idle);
+        for failures in
+            ["flumen_accept_errors_total", "flumen_http_accept_errors_total", "flumen_http_unavailable_total"]
+        {
+            assert_eq!(daemon.metric(failures), 0, "{failures}");
+        }
+    }
+}
+
+#[test]
+fn a_low_soft_limit_on_descriptors_is_raised_as_far_as_needed() {
+    let config = "[ingest]\nconnections = 900\n[http]\nconnections = 10\n";
+    let daemon = with_descriptors(200, 2_000, (1, 1), config);
+    assert_eq!(daemon.metric("process_max_fds"), 64 + 80 + 900 + 4 * 10);
+    assert_eq!(daemon.metric("flumen_connections_limit"), 900);
+    let check =
+        Command::new("prlimit").args(["--nofile=500:500", env!("CARGO_BIN_EXE_flumen"), "check"]).output();
+    let said = String::from_utf8(check.unwrap().stdout).unwrap();
+    assert!(said.contains("note: 500 descriptors are allowed"), "{said}");
 }

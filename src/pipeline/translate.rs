@@ -65,7 +65,7 @@ pub(super) fn terms(config: &Config, plan: &Plan, http: SocketAddr) -> Terms {
     let ingest = &config.ingest;
     let trusted = ingest.trusted_addresses.iter().filter_map(|text| Network::parse(text)).collect();
     Terms {
-        max_connections: ingest.connections.div_ceil(plan.ingest.len()) as u64,
+        max_connections: plan.connections.div_ceil(plan.ingest.len()) as u64,
         addresses: Arc::new(Addresses::new(ingest.connections_per_address, trusted)),
         handshake_timeout_ns: nanos(ingest.handshake_timeout),
         ping_interval_ns: nanos(ingest.ping_interval),
