@@ -15,6 +15,7 @@ use support::{Daemon, Mode, measure_t};
 const GROUPED: &str = "
 [limits]
 keys = 2000000
+new_keys_per_second = 0
 [[window]]
 name = \"by_source\"
 kind = \"tumbling\"

@@ -20,6 +20,7 @@ use flumen::event::frame::{self, Answer, Decoder, Item};
 use flumen::message::ConnId;
 use flumen::runtime::clock::Clock;
 use flumen::stages::ingest::connection::{Connection, Greeting, State};
+use flumen::stages::ingest::handshake::Policy;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -227,7 +228,9 @@ impl Peer {
     fn take(&mut self, bytes: &mut [u8], now_ns: u64) {
         match self.conn.state {
             State::Handshake { .. } => {
-                if let Greeting::Welcome { mut rest, .. } = self.conn.greet(bytes, None, None, now_ns) {
+                if let Greeting::Welcome { mut rest, .. } =
+                    self.conn.greet(bytes, &Policy::default(), None, now_ns)
+                {
                     self.hear(&mut rest, now_ns);
                 }
             }

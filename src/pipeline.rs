@@ -51,7 +51,7 @@ use crate::telemetry::counters::{ParseCounters, Telemetry, ThreadMeter, WindowCo
 use crate::windowing::merge::Merger;
 use gauges::{Gauges, watched};
 use sockets::{Passed, Sockets};
-use translate::{engine, nanos, parse_options};
+use translate::{engine, nanos, parse_options, terms};
 
 /// The ingest side of one lane.
 pub struct LaneEnds {
@@ -270,7 +270,7 @@ pub fn start(
     passed: Passed,
     clock: Clock,
 ) -> io::Result<Running> {
-    let Sockets { ingest: listener, http: web } = Sockets::open(config, passed)?;
+    let Sockets { ingest: listener, http: web } = Sockets::open(config, plan, passed)?;
     let (ingest_addr, http_addr) = (listener.local_addr()?, web.local_addr()?);
 
     let mut polls = Vec::new();
@@ -295,6 +295,7 @@ pub fn start(
         handed.push(Some(rx));
     }
     let mut listener = Some(listener);
+    let terms = terms(config, plan, http_addr);
     let mut ingests = Vec::new();
     for (lane, ((poll, ends), handed)) in polls.into_iter().zip(core.lanes).zip(handed).enumerate() {
         let ports = ingest::Ports {
@@ -306,9 +307,7 @@ pub fn start(
         };
         let options = ingest::Options {
             listener: listener.take(),
-            max_connections: config.ingest.connections.div_ceil(plan.ingest.len()) as u64,
-            handshake_timeout_ns: nanos(config.ingest.handshake_timeout),
-            http_port: Some(http_addr.port()),
+            terms: terms.clone(),
             buffers: plan.buffers_per_lane,
             progress: ends.progress,
             counters: Arc::clone(&core.telemetry.ingest[lane]),
@@ -327,9 +326,10 @@ pub fn start(
         family_of: core.family_of,
         clock,
         started_us: started.wall_us,
-        connections: config.ingest.connections,
-        http_connections: config.http.connections,
+        connections: plan.connections,
+        http_connections: plan.http_connections,
         sse_clients: config.http.sse_clients,
+        allowed_hosts: config.http.allowed_hosts.clone(),
         publish: Arc::clone(&core.bells.publish),
         gate: Arc::clone(&gate_bell),
     };
@@ -337,7 +337,7 @@ pub fn start(
     let options = gate::Options {
         listener: web,
         shared: Arc::clone(&shared),
-        connections: config.http.connections,
+        connections: plan.http_connections,
         request_timeout_ns: nanos(config.http.request_timeout),
         counters: Arc::clone(&core.telemetry.http),
     };

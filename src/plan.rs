@@ -9,6 +9,7 @@ use crate::config::{Config, Idle, Window};
 use windows::{Route, WindowPlan};
 
 use crate::message::{BUFFER_BYTES, Chunk, DeadLetter, Item, LateEvent, Reply, Report};
+use crate::runtime::descriptors;
 
 /// Bytes of all HTTP answers together that may wait for clients to read them.
 pub const ANSWERS_BYTES: usize = 64 << 20;
@@ -35,11 +36,21 @@ pub const SUBSCRIBES: usize = 32;
 /// Accepted sockets from lane 0 to another lane.
 pub const HAND_OFF: usize = 1_024;
 
+/// Descriptors of the daemon itself, with some to spare.
+const OWN_DESCRIPTORS: usize = 64;
+/// Descriptors of a lane: its poll and waker, and connections that are told that there are too many.
+const LANE_DESCRIPTORS: usize = 80;
+/// Descriptors of an HTTP connection: the client, both ends of the connection to the server behind, and
+/// the copy of one of them that the server makes.
+const PER_HTTP: usize = 4;
+
 /// The machine, as far as it matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// Numbers of the cores this process may use.
     pub cores: Vec<usize>,
+    /// Descriptors it may have open (the hard limit).
+    pub descriptors: usize,
 }
 
 impl Machine {
@@ -47,7 +58,8 @@ impl Machine {
     /// set would be reported.
     pub fn detect() -> Self {
         let cores = core_affinity::get_core_ids().unwrap_or_default();
-        Self { cores: cores.into_iter().map(|core| core.id).collect() }
+        let cores = cores.into_iter().map(|core| core.id).collect();
+        Self { cores, descriptors: descriptors::most() }
     }
 }
 
@@ -68,6 +80,12 @@ pub struct Plan {
     pub reports: usize,
     /// Results and merged slices of a window thread's turn.
     pub settle_per_turn: i64,
+    /// Ingest connections at most: `ingest.connections`, or fewer where descriptors are few.
+    pub connections: usize,
+    /// HTTP connections at most, likewise.
+    pub http_connections: usize,
+    /// Descriptors that all this may take.
+    pub descriptors: usize,
     /// Whether idle threads poll instead of sleeping.
     pub spin: bool,
     /// The windows.
@@ -109,6 +127,9 @@ impl Plan {
             buffers_per_lane: CHUNKS + 16,
             reports: REPORTS,
             settle_per_turn: SETTLE_PER_TURN,
+            connections: config.ingest.connections,
+            http_connections: config.http.connections,
+            descriptors: 0,
             spin: config.threads.idle == Idle::Spin,
             windows: config.windows.clone(),
             notes: Vec::new(),
@@ -138,6 +159,7 @@ impl Plan {
             plan.publish = place(0);
         }
         plan.memory = plan.memory_terms(config);
+        plan.fit_descriptors(machine.descriptors);
         if config.threads.pin && !pays {
             plan.notes.push(format!(
                 "{n} core{}: threads are left to the kernel, which wakes them where it is cheap; threads.cores pins them",
@@ -151,6 +173,27 @@ impl Plan {
             ));
         }
         plan
+    }
+
+    /// Reckons with descriptors. Where fewer may be had than all connections could take, HTTP keeps a
+    /// quarter of them, so that whoever looks for the reason gets an answer.
+    fn fit_descriptors(&mut self, most: usize) {
+        let lanes = self.ingest.len();
+        let own = OWN_DESCRIPTORS + lanes * LANE_DESCRIPTORS;
+        self.descriptors = own + self.connections + PER_HTTP * self.http_connections;
+        if self.descriptors <= most {
+            return;
+        }
+        let left = most.saturating_sub(own);
+        let http = self.http_connections.min(left / 4 / PER_HTTP).max(1);
+        let ingest = self.connections.min(left.saturating_sub(PER_HTTP * http)).max(lanes);
+        self.notes.push(format!(
+            "{most} descriptors are allowed, and all connections could take {}: at most {ingest} connections \
+             instead of ingest.connections = {}, and {http} instead of http.connections = {}; LimitNOFILE= or \
+             ulimit -Hn allows more",
+            self.descriptors, self.connections, self.http_connections
+        ));
+        (self.connections, self.http_connections) = (ingest, http);
     }
 
     fn memory_terms(&self, config: &Config) -> Vec<(&'static str, usize)> {
@@ -216,7 +259,7 @@ mod tests {
     use super::*;
 
     fn plan(cores: usize) -> Plan {
-        let machine = Machine { cores: (0..cores).collect() };
+        let machine = Machine { cores: (0..cores).collect(), descriptors: usize::MAX };
         Plan::new(&Config::default(), &machine)
     }
 
@@ -231,7 +274,7 @@ mod tests {
         let mut config = Config::default();
         config.threads.cores = vec![4, 5];
         // Parsing gets one of them.
-        let named = Plan::new(&config, &Machine { cores: vec![4, 5] });
+        let named = Plan::new(&config, &Machine { cores: vec![4, 5], descriptors: usize::MAX });
         assert_eq!((named.ingest[0], named.parse[0], named.window[0]), (Some(4), Some(5), Some(4)));
         assert!(named.notes.is_empty());
         assert_eq!(plan(3).parse, [Some(2)]);
@@ -252,7 +295,9 @@ mod tests {
         let mut config = Config::default();
         config.threads.window = 2;
         config.threads.pin = false;
-        let notes = |config: &Config| Plan::new(config, &Machine { cores: vec![0] }).notes.len();
+        let notes = |config: &Config| {
+            Plan::new(config, &Machine { cores: vec![0], descriptors: usize::MAX }).notes.len()
+        };
         assert_eq!(notes(&config), 0);
         config.windows[3].group_by.clear();
         assert_eq!(notes(&config), 1);
@@ -261,10 +306,30 @@ mod tests {
     }
 
     #[test]
+    fn few_descriptors_are_shared_and_http_keeps_some() {
+        let config = Config::default();
+        let plan = |descriptors| Plan::new(&config, &Machine { cores: (0..4).collect(), descriptors });
+        let ample = plan(65_536);
+        assert_eq!((ample.connections, ample.http_connections), (10_000, 1_024));
+        assert_eq!(ample.descriptors, 64 + 80 + 10_000 + 4 * 1_024);
+        assert!(plan(ample.descriptors).notes.is_empty());
+        for most in [0, 100, 256, 1_024, 4_096, ample.descriptors - 1] {
+            let few = plan(most);
+            let note = few.notes.last().unwrap();
+            assert!(note.contains(&format!("at most {} connections", few.connections)), "{note}");
+            assert!(few.connections >= 1 && few.http_connections >= 1, "{note}");
+            let taken = 64 + 80 + few.connections + 4 * few.http_connections;
+            assert!(taken <= most.max(64 + 80 + 5), "{note}");
+        }
+        let few = plan(1_024);
+        assert_eq!((few.connections, few.http_connections), (660, 55));
+    }
+
+    #[test]
     fn no_pinning_and_unknown_cores_still_run() {
         let mut config = Config::default();
         config.threads.pin = false;
-        let machine = Machine { cores: vec![0, 1] };
+        let machine = Machine { cores: vec![0, 1], descriptors: usize::MAX };
         assert_eq!(Plan::new(&config, &machine).parse, [None]);
         assert_eq!(plan(0).parse, [None]);
     }

@@ -78,7 +78,7 @@ fn chunks(per_frame: usize) -> Vec<Buffer> {
 
 fn allocations_per_pass(per_frame: usize) -> Vec<u64> {
     let config = Config::default();
-    let plan = Plan::new(&config, &Machine { cores: vec![] });
+    let plan = Plan::new(&config, &Machine { cores: vec![], descriptors: usize::MAX });
     let core = Core::new(&config, &plan, vec![Arc::new(Bell::park())], START);
     let mut stages: Vec<Box<dyn Stage>> = Vec::new();
     core.parses.into_iter().for_each(|stage| stages.push(Box::new(stage)));

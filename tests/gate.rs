@@ -31,12 +31,6 @@ fn answer(stream: &mut TcpStream) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-fn metric(daemon: &Daemon, name: &str) -> u64 {
-    let (_, text) = daemon.get("/metrics");
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("{name} in {text}")).parse().unwrap()
-}
-
 #[test]
 fn a_request_that_does_not_come_in_time_is_told_so_and_holds_up_nobody() {
     let daemon = Daemon::start(1, 1, QUICK);
@@ -50,8 +44,8 @@ fn a_request_that_does_not_come_in_time_is_told_so_and_holds_up_nobody() {
         assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
     }
     assert_eq!(answer(&mut mute), "");
-    assert_eq!(metric(&daemon, "flumen_http_timeouts_total"), 30);
-    wait_for("all to be forgotten", || (metric(&daemon, "flumen_http_connections") == 1).then_some(()));
+    assert_eq!(daemon.metric("flumen_http_timeouts_total"), 30);
+    wait_for("all to be forgotten", || (daemon.metric("flumen_http_connections") == 1).then_some(()));
 }
 
 #[test]
@@ -63,7 +57,7 @@ fn one_connection_too_many_is_refused_and_counted() {
     assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("http.connections"), "{said}");
     drop(idle);
     wait_for("room again", || (daemon.get("/health").0 == 200).then_some(()));
-    assert!(metric(&daemon, "flumen_http_connections_refused_total") >= 1);
+    assert!(daemon.metric("flumen_http_connections_refused_total") >= 1);
 }
 
 /// A window of many groups, so that answers are long.
@@ -93,7 +87,7 @@ fn who_asks_for_much_and_reads_nothing_delays_nobody() {
     let ask = b"GET /api/aggregates/w?limit=10000 HTTP/1.1\r\nHost: h\r\n\r\n";
     let greedy: Vec<_> = (0..100).map(|_| open(&daemon, ask)).collect();
     // A hundred answers of megabytes do not fit: those with most to read are put out.
-    wait_for("room to be made", || (metric(&daemon, "flumen_http_evictions_total") > 50).then_some(()));
+    wait_for("room to be made", || (daemon.metric("flumen_http_evictions_total") > 50).then_some(()));
     for _ in 0..20 {
         assert_eq!(daemon.get("/api/windows").0, 200);
     }
@@ -235,7 +229,7 @@ fn a_reader_of_the_stream_that_pauses_goes_on_or_is_put_out_and_never_hangs() {
     assert!(reader.read(&mut bytes).is_ok());
     drop(reader);
     wait_for("the reader to be forgotten", || (daemon.stats()["sse_subscribers"] == 0).then_some(()));
-    wait_for("its connection, too", || (metric(&daemon, "flumen_http_connections") == 1).then_some(()));
+    wait_for("its connection, too", || (daemon.metric("flumen_http_connections") == 1).then_some(()));
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     sender.join().unwrap();
 }
@@ -272,7 +266,7 @@ fn who_takes_nothing_of_an_answer_is_put_out_soon() {
     let daemon = with_long_answers();
     let mut mute = open(&daemon, b"GET /api/aggregates/w?limit=10000 HTTP/1.1\r\nHost: h\r\n\r\n");
     let start = std::time::Instant::now();
-    wait_for("the eviction", || (metric(&daemon, "flumen_http_evictions_total") == 1).then_some(()));
+    wait_for("the eviction", || (daemon.metric("flumen_http_evictions_total") == 1).then_some(()));
     assert!(start.elapsed() < Duration::from_secs(40), "long before the whole answer's deadline");
     assert!(mute.read_to_end(&mut Vec::new()).is_err() || start.elapsed() > Duration::from_secs(1));
 }

@@ -198,7 +198,7 @@ fn run(script: &Script, lanes: usize, shards: usize, seed: u64) -> Outcome {
     config.threads.window = shards;
     config.windows = script.windows.clone();
     config.limits.keys = script.keys;
-    let mut plan = Plan::new(&config, &Machine { cores: vec![] });
+    let mut plan = Plan::new(&config, &Machine { cores: vec![], descriptors: usize::MAX });
     // Windows close piece by piece while events come in, and publish may be behind.
     plan.settle_per_turn = rng.random_range(1..20);
     plan.reports = rng.random_range(2..30);

@@ -169,3 +169,34 @@ fn no_unsafe_and_nothing_left_over() {
         }
     }
 }
+
+/// Tables keyed by what strangers choose must not have all keys in one place at a stranger's will: each is
+/// hashed with a seed of its own, by the one hasher that is in use here.
+#[test]
+fn hash_tables_are_seeded() {
+    const UNSEEDED: &[&str] =
+        &["FixedState", "BuildHasherDefault", "FxHash", "DefaultHasher", "SeedableRandomState", "ahash"];
+    let mut tables = 0;
+    for (path, text) in sources() {
+        let code = code(&text);
+        let name = path.display();
+        for word in UNSEEDED {
+            assert!(!code.contains(word), "{name}: {word} is the same in every process");
+        }
+        for kind in ["HashMap<", "HashSet<"] {
+            for (at, _) in code.match_indices(kind) {
+                tables += 1;
+                let end = code[at..].find(['\n', ';']).map_or(code.len(), |end| at + end);
+                assert!(code[at..end].contains("RandomState>"), "{name}: {} names no hasher", &code[at..end]);
+            }
+        }
+        if code.contains("HashTable<") {
+            tables += 1;
+            assert!(code.contains("hasher: RandomState"), "{name}: a HashTable without a hasher of its own");
+        }
+        if code.contains("RandomState") {
+            assert!(code.contains("use foldhash::fast::RandomState;"), "{name}: another RandomState");
+        }
+    }
+    assert!(tables >= 8, "only {tables} tables were found");
+}

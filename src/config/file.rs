@@ -141,8 +141,13 @@ pub(super) fn raw<'a>(value: &'a DeValue<'_>) -> Raw<'a> {
                 DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str()),
                 _ => None,
             };
-            let list: Option<Vec<_>> = list.iter().map(whole).collect();
-            list.map_or(Raw::Other, Raw::List)
+            let text = |item: &'a Spanned<DeValue<'_>>| match item.get_ref() {
+                DeValue::String(text) => Some(&**text),
+                _ => None,
+            };
+            let numbers: Option<Vec<_>> = list.iter().map(whole).collect();
+            let texts = || list.iter().map(text).collect::<Option<Vec<_>>>();
+            numbers.map(Raw::List).or_else(|| texts().map(Raw::Texts)).unwrap_or(Raw::Other)
         }
         _ => Raw::Other,
     }

@@ -12,9 +12,11 @@ pub mod entries;
 mod file;
 mod filters;
 mod layers;
+pub mod networks;
 pub mod options;
 pub mod tables;
 pub mod units;
+pub mod web;
 mod windows;
 
 use std::net::SocketAddr;
@@ -76,8 +78,16 @@ pub struct Ingest {
     pub overload: Overload,
     /// Connections at most.
     pub connections: usize,
+    /// Connections at most from one address; 0: no limit.
+    pub connections_per_address: usize,
+    /// Networks whose addresses have no limit of their own: `10.0.0.1`, `10.0.0.0/8`.
+    pub trusted_addresses: Vec<String>,
     /// Patience with an upgrade request.
     pub handshake_timeout: Duration,
+    /// Silence after which a connection is pinged; zero: never.
+    pub ping_interval: Duration,
+    /// Origins of the pages that may send events; empty: those of the host they talk to, and of loopback.
+    pub allowed_origins: Vec<String>,
 }
 
 /// What to do when the pipeline is full.
@@ -100,6 +110,8 @@ pub struct Http {
     pub connections: usize,
     /// Patience with a request.
     pub request_timeout: Duration,
+    /// Names, beside addresses and localhost, under which something may be changed.
+    pub allowed_hosts: Vec<String>,
 }
 
 /// `[threads]`
@@ -193,6 +205,8 @@ pub struct Limits {
     pub field_names: usize,
     /// Distinct sources.
     pub keys: usize,
+    /// New sources, and new groups of each grouping, a second; 0: as many as come.
+    pub new_keys_per_second: usize,
 }
 
 /// `[rules]`

@@ -67,6 +67,18 @@ pub enum Kind {
     Path(fn(&mut Config) -> &mut String),
     /// A list of core numbers.
     Cores(fn(&mut Config) -> &mut Vec<usize>),
+    /// A list of texts of one sort.
+    Texts(&'static Listed, fn(&mut Config) -> &mut Vec<String>),
+}
+
+/// The texts of a list. A good one needs no escapes between quotes, and has no comma.
+pub struct Listed {
+    /// What they are, plural.
+    pub what: &'static str,
+    /// A good one.
+    pub example: &'static str,
+    /// Whether a text is good.
+    pub is_good: fn(&str) -> bool,
 }
 
 /// A value as it stands in a file.
@@ -77,8 +89,10 @@ pub enum Raw<'a> {
     Whole(&'a str),
     /// A boolean.
     Bool(bool),
-    /// A list of whole numbers.
+    /// A list of whole numbers; an empty one may be one of texts.
     List(Vec<&'a str>),
+    /// A list of strings.
+    Texts(Vec<&'a str>),
     /// Anything else.
     Other,
 }
@@ -121,6 +135,7 @@ impl Opt {
             Kind::Word(_, set, at) => set(to, at(&from)),
             Kind::Path(place) => place(to).clone_from(place(&mut from)),
             Kind::Cores(place) => place(to).clone_from(place(&mut from)),
+            Kind::Texts(_, place) => place(to).clone_from(place(&mut from)),
         }
     }
 
@@ -156,6 +171,7 @@ impl Opt {
             }
             Kind::Path(_) => "the path of a file such as \"/var/lib/flumen/deadletters.ndjson\"".to_owned(),
             Kind::Cores(_) => "a list of core numbers such as [0, 2]".to_owned(),
+            Kind::Texts(listed, _) => format!("a list of {} such as [{:?}]", listed.what, listed.example),
         }
     }
 
@@ -175,10 +191,8 @@ impl Opt {
         let raw = match &self.kind {
             Kind::Bool(_) => text.parse().map_or(Raw::Other, Raw::Bool),
             Kind::Whole(..) => Raw::Whole(text),
-            Kind::Cores(_) => {
-                let inner = text.trim().trim_start_matches('[').trim_end_matches(']');
-                Raw::List(inner.split(',').map(str::trim).filter(|s| !s.is_empty()).collect())
-            }
+            Kind::Cores(_) => Raw::List(split(text)),
+            Kind::Texts(..) => Raw::Texts(split(text)),
             _ => Raw::Text(text),
         };
         self.set(config, &raw)
@@ -213,6 +227,11 @@ impl Opt {
                 let cores: Result<_, _> = list.iter().map(|text| text.parse()).collect();
                 *place(config) = cores.ok()?;
             }
+            (Kind::Texts(listed, place), Raw::Texts(list)) => {
+                let all_good = list.iter().all(|text| (listed.is_good)(text));
+                *place(config) = all_good.then(|| list.iter().map(|text| (*text).to_owned()).collect())?;
+            }
+            (Kind::Texts(_, place), Raw::List(list)) if list.is_empty() => place(config).clear(),
             _ => return None,
         }
         Some(())
@@ -231,8 +250,17 @@ impl Opt {
             Kind::Word(words, _, at) => format!("\"{}\"", words[at(config)]),
             Kind::Path(place) => to_toml(&place(&mut copy).as_str().into()),
             Kind::Cores(place) => format!("{:?}", place(&mut copy)),
+            Kind::Texts(_, place) => format!("{:?}", place(&mut copy)),
         }
     }
+}
+
+/// A list as it is typed: with or without brackets and quotes.
+fn split(text: &str) -> Vec<&str> {
+    let text = text.trim();
+    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let items = inner.split(',').map(|item| item.trim().trim_matches('"'));
+    items.filter(|item| !item.is_empty()).collect()
 }
 
 fn address(text: &str) -> Option<SocketAddr> {

@@ -47,9 +47,10 @@ fn every_option_is_settable_from_file_and_environment_and_bounded() {
             Kind::Word(words, ..) => (words[1], "neither"),
             Kind::Path(_) => ("some/\u{e9} file", "folder/"),
             Kind::Cores(_) => ("[1, 0]", "[a]"),
+            Kind::Texts(listed, _) => (&*format!("[{:?}]", listed.example), "[\"a b\"]"),
         };
         let quoted = |text: &str| match &option.kind {
-            Kind::Bool(_) | Kind::Whole(..) | Kind::Cores(_) => text.to_owned(),
+            Kind::Bool(_) | Kind::Whole(..) | Kind::Cores(_) | Kind::Texts(..) => text.to_owned(),
             _ => format!("{text:?}"),
         };
         let file =

@@ -25,7 +25,7 @@ use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 pub use answer::Answer;
 use header::Header;
-pub use write::{write, write_close, write_masked, write_pong, write_text};
+pub use write::{write, write_close, write_masked, write_ping, write_pong, write_text};
 
 /// The longest payload of a control frame, in bytes (RFC 6455, 5.5).
 pub const MAX_CONTROL: usize = 125;
@@ -72,6 +72,9 @@ impl Violation {
     const fn protocol(what: &'static str) -> Self {
         Self { close_code: 1002, what }
     }
+
+    /// All close codes of violations.
+    pub const CODES: [u16; 3] = [1002, 1007, 1009];
 
     const NOT_UTF8: Self = Self { close_code: 1007, what: "text that is not UTF-8" };
     const TOO_BIG: Self = Self { close_code: 1009, what: "message too big" };

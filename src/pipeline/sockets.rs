@@ -11,6 +11,8 @@ use std::net::{SocketAddr, TcpListener};
 use listenfd::ListenFd;
 
 use crate::config::Config;
+use crate::plan::Plan;
+use crate::runtime::descriptors;
 
 /// Names of the sockets, in the order of their places.
 const NAMES: [&str; 2] = ["ingest", "http"];
@@ -63,8 +65,10 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// Those that were passed, and the others bound to their addresses.
-    pub(super) fn open(config: &Config, passed: Passed) -> io::Result<Self> {
+    /// Those that were passed, and the others bound to their addresses; first of all the descriptors are
+    /// allowed that connections can take.
+    pub(super) fn open(config: &Config, plan: &Plan, passed: Passed) -> io::Result<Self> {
+        descriptors::allow(plan.descriptors)?;
         let [ingest, http] = passed.0;
         let ingest = match ingest {
             Some(socket) => {

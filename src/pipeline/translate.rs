@@ -1,13 +1,19 @@
 //! From what was typed to what the stages take: units and limits.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::config::networks::Network;
 use crate::event;
+use crate::plan::Plan;
 use crate::plan::windows::{WindowPlan, micros};
 use crate::runtime::cell::Cell;
 use crate::runtime::names::Dictionary;
+use crate::stages::ingest::Terms;
+use crate::stages::ingest::addresses::Addresses;
+use crate::stages::ingest::handshake::Policy;
 use crate::stages::parse;
 use crate::stages::settings::Settings;
 use crate::telemetry::counters::ParseCounters;
@@ -52,4 +58,17 @@ pub(super) fn engine(config: &Config, layout: &Layout) -> Engine {
 
 pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What connections have to keep to, with the dashboard at `http`.
+pub(super) fn terms(config: &Config, plan: &Plan, http: SocketAddr) -> Terms {
+    let ingest = &config.ingest;
+    let trusted = ingest.trusted_addresses.iter().filter_map(|text| Network::parse(text)).collect();
+    Terms {
+        max_connections: plan.connections.div_ceil(plan.ingest.len()) as u64,
+        addresses: Arc::new(Addresses::new(ingest.connections_per_address, trusted)),
+        handshake_timeout_ns: nanos(ingest.handshake_timeout),
+        ping_interval_ns: nanos(ingest.ping_interval),
+        policy: Policy { http_port: Some(http.port()), allowed_origins: ingest.allowed_origins.clone() },
+    }
 }

@@ -6,6 +6,7 @@
 
 pub mod cell;
 pub mod clock;
+pub mod descriptors;
 pub mod inline;
 pub mod names;
 pub mod progress;

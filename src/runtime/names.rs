@@ -20,6 +20,7 @@
 //! So a number is only ever given to another name when nobody holds it any more.
 
 mod cache;
+mod pace;
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,6 +31,8 @@ use hashbrown::HashTable;
 
 use crate::windowing::ids::{IdSet, InUse};
 pub use cache::Cache;
+use pace::Pace;
+pub use pace::Room;
 
 /// A table that is far from full is swept when it has this many more names than after the last
 /// sweep (or half as many again, if that is more).
@@ -61,8 +64,9 @@ struct Table {
     swept: usize,
     /// Names allowed, when one was last asked for.
     limit: usize,
-    /// A name was refused since the last sweep.
+    /// A name was refused since the last sweep, because all were in use.
     refused: bool,
+    pace: Pace,
 }
 
 /// What the table of numbers takes for the hash of a name: it chooses by the lower bits and compares
@@ -130,18 +134,21 @@ impl Names {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of `name`, given out now if it is new and fewer than `limit` are known.
-    fn intern(&self, name: &str, limit: usize, epoch: u32) -> Option<(Arc<str>, u32)> {
+    /// The number of `name`, given out now if it is new and there is room for it.
+    fn intern(&self, name: &str, room: Room, epoch: u32) -> Option<(Arc<str>, u32)> {
         let mut table = self.lock();
-        table.limit = limit;
+        table.limit = room.names;
         let hash = table.hash(name);
         if let Some(id) = table.find(name, hash) {
             let entry = &mut table.entries[id as usize];
             entry.epoch = epoch.max(entry.epoch);
             return Some((entry.name.clone()?, id));
         }
-        if table.ids.len() >= limit {
+        if table.ids.len() >= room.names {
             table.refused = true;
+            return None;
+        }
+        if !table.pace.take(room) {
             return None;
         }
         let name: Arc<str> = Arc::from(name);
@@ -152,7 +159,7 @@ impl Names {
     /// The number of a name that is never to be forgotten.
     pub fn pin(&self, name: &str) -> u32 {
         // No limit: the configuration is bounded by its file.
-        self.intern(name, usize::MAX, PINNED).map_or(u32::MAX, |(_, id)| id)
+        self.intern(name, usize::MAX.into(), PINNED).map_or(u32::MAX, |(_, id)| id)
     }
 
     /// The name behind a number; empty for a number that is not given out.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::config::Overload;
 use crate::event;
-use crate::event::frame::{Decoder, Item as FrameItem};
+use crate::event::frame::{Decoder, Item as FrameItem, Violation};
 use crate::event::time::TimestampUnit;
 use crate::message::{Buffer, Chunk, ConnId, DeadLetter, Item, Reply};
 use crate::plan::windows::WindowPlan;
@@ -284,6 +284,8 @@ fn take_apart(conn: &mut Conn, bytes: &mut [u8], shed: bool, reader: &mut event:
     work.spare = spare;
     conn.decoder = decoder;
     if let Err(violation) = fed {
+        let code = Violation::CODES.iter().position(|&code| code == violation.close_code);
+        code.into_iter().for_each(|at| work.counters.violations[at].add(1));
         work.answer(conn, violation.answer());
     }
 }

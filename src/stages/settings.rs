@@ -28,6 +28,8 @@ pub struct Settings {
     pub event_types: usize,
     /// Distinct sources.
     pub keys: usize,
+    /// New sources a second, and new groups of each grouping; 0: as many as come.
+    pub new_keys_per_second: usize,
     /// Distinct names of numeric fields.
     pub field_names: usize,
     /// Alert rules.
@@ -47,6 +49,7 @@ impl Settings {
             nesting: limits.nesting,
             event_types: limits.event_types,
             keys: limits.keys,
+            new_keys_per_second: limits.new_keys_per_second,
             field_names: limits.field_names,
             alerts: config.alerts.clone(),
         }

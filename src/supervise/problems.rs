@@ -8,6 +8,7 @@ use tracing::Level;
 
 use crate::event::Reject;
 use crate::telemetry::counters::{Counter, Telemetry, WindowCounters};
+use crate::telemetry::refusal::Refusal;
 
 /// How long a problem that was told of stays quiet.
 const QUIET: Duration = Duration::from_secs(10);
@@ -57,7 +58,7 @@ const KINDS: &[Kind] = &[
             "event found no room for a new group in some window",
             "events found no room for a new group in some window",
         ),
-        remedy: "limits.keys is reached",
+        remedy: "limits.keys or limits.new_keys_per_second is reached",
         read: |t| vec![("", t.parse.iter().flat_map(|p| &p.no_room).map(Counter::get).sum())],
     },
     Kind {
@@ -71,6 +72,43 @@ const KINDS: &[Kind] = &[
         what: ("connection was refused at the limit", "connections were refused at the limit"),
         remedy: "ingest.connections is reached",
         read: |t| vec![("", t.ingest_sum(|i| &i.refused))],
+    },
+    Kind {
+        level: Level::WARN,
+        what: (
+            "connection was refused because its address had too many",
+            "connections were refused because their address had too many",
+        ),
+        remedy: "ingest.connections_per_address is reached; ingest.trusted_addresses takes proxies",
+        read: |t| vec![("", t.ingest_sum(|i| &i.refused_by_address))],
+    },
+    Kind {
+        level: Level::INFO,
+        what: (
+            "connection was closed because nothing came and no answer to a ping",
+            "connections were closed because nothing came and no answer to a ping",
+        ),
+        remedy: "these clients have gone without a word, or do not read; ingest.ping_interval waits longer",
+        read: |t| vec![("", t.ingest_sum(|i| &i.silent_closed))],
+    },
+    Kind {
+        level: Level::WARN,
+        what: ("connection was closed for what it sent", "connections were closed for what they sent"),
+        remedy: "1002: broken frames; 1007: text that is not UTF-8; 1009: limits.message_size is reached",
+        read: |t| {
+            let count = |at: usize| t.parse_sum(|p| &p.violations[at]);
+            ["1002", "1007", "1009"].into_iter().enumerate().map(|(at, code)| (code, count(at))).collect()
+        },
+    },
+    Kind {
+        level: Level::WARN,
+        what: ("request to open a WebSocket was refused", "requests to open a WebSocket were refused"),
+        remedy: "clients get the reason as well; see \"Clients cannot connect\" in docs/OPERATIONS.md",
+        read: |t| {
+            let count = |why: Refusal| t.ingest_sum(|i| &i.handshakes_refused[why.index()]);
+            let told = |why: &Refusal| !matches!(why, Refusal::DashboardElsewhere | Refusal::Draining);
+            Refusal::ALL.into_iter().filter(told).map(|why| (why.as_str(), count(why))).collect()
+        },
     },
     Kind {
         level: Level::ERROR,

@@ -120,6 +120,13 @@ impl Daemon {
         stats
     }
 
+    /// A figure of `/metrics`, named with its labels as they are written there.
+    pub fn metric(&self, name: &str) -> u64 {
+        let (_, text) = self.get("/metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} in {text}")).parse().unwrap()
+    }
+
     /// Waits until `events` has ended that many events and nothing is in flight.
     pub fn wait_received(&self, events: u64) -> Value {
         wait_for("all events received and none in flight", || {

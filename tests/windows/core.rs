@@ -52,7 +52,7 @@ impl Daemon {
             config.threads.window = 2;
         }
         let lanes = config.threads.ingest;
-        let plan = Plan::new(&config, &Machine { cores: vec![] });
+        let plan = Plan::new(&config, &Machine { cores: vec![], descriptors: usize::MAX });
         let start = Now { mono_ns: 1, wall_us: START_S * 1_000_000 + (after_s * 1e6) as i64 };
         let bells = (0..lanes).map(|_| Arc::new(Bell::park())).collect();
         let core = Core::new(&config, &plan, bells, start);

@@ -1,7 +1,20 @@
 //! The table of options: each stands here once.
 
-use super::{Kind, Opt, Reload};
-use crate::config::{Idle, LogForm, LogLevel, Overload, TimestampUnit};
+use super::{Kind, Listed, Opt, Reload};
+use crate::config::{Idle, LogForm, LogLevel, Overload, TimestampUnit, networks, web};
+
+/// Origins of web pages.
+const ORIGINS: Listed = Listed {
+    what: "origins, or \"*\" for any,",
+    example: "https://app.example.org",
+    is_good: web::is_origin,
+};
+/// Addresses, alone or by network.
+const NETWORKS: Listed =
+    Listed { what: "IP addresses or networks", example: "192.0.2.0/24", is_good: networks::is_network };
+/// Names of hosts.
+const HOSTS: Listed =
+    Listed { what: "host names without a port", example: "flumen.example.org", is_good: web::is_host };
 
 const DAY_MS: u64 = 86_400_000;
 const MIB: usize = 1 << 20;
@@ -30,9 +43,29 @@ pub static OPTIONS: &[Opt] = &[
         "Connections at most; one more is closed with 1013.",
     ),
     opt(
+        "ingest.connections_per_address",
+        Kind::Whole(0, 1_000_000, place!(ingest.connections_per_address)),
+        "Connections at most from one IPv4 address or one IPv6 network of 64 bits; one more is closed with 1008. 0: no limit.",
+    ),
+    opt(
+        "ingest.trusted_addresses",
+        Kind::Texts(&NETWORKS, place!(ingest.trusted_addresses)),
+        "Addresses that ingest.connections_per_address does not count: this machine, and proxies, behind which all clients have one address.",
+    ),
+    opt(
         "ingest.handshake_timeout",
         Kind::Span(10, 600_000, place!(ingest.handshake_timeout)),
         "Patience with a client that has connected and not finished its upgrade request.",
+    ),
+    opt(
+        "ingest.ping_interval",
+        Kind::Span(0, DAY_MS, place!(ingest.ping_interval)),
+        "A connection on which nothing has come for this long is pinged; if nothing comes for as long again it is closed with 1001. 0s: never.",
+    ),
+    opt(
+        "ingest.allowed_origins",
+        Kind::Texts(&ORIGINS, place!(ingest.allowed_origins)),
+        "Origins of the web pages that may send events; others get 403. Empty: those of the host they talk to, and of loopback. What sends no Origin is no page and may.",
     ),
     opt(
         "http.listen",
@@ -49,6 +82,11 @@ pub static OPTIONS: &[Opt] = &[
         "http.request_timeout",
         Kind::Span(10, 600_000, place!(http.request_timeout)),
         "Patience with a client that has connected and not sent its whole request; then 408.",
+    ),
+    opt(
+        "http.allowed_hosts",
+        Kind::Texts(&HOSTS, place!(http.allowed_hosts)),
+        "Names by which clients may call this daemon to change something, such as its name at a proxy; others get 403. Addresses and localhost always may.",
     ),
     opt(
         "threads.ingest",
@@ -166,6 +204,11 @@ pub static OPTIONS: &[Opt] = &[
         "limits.keys",
         Kind::Whole(1, 100_000_000, place!(limits.keys)),
         "Distinct sources at a time, and groups at a time of each grouping; what is over is rejected or counted.",
+    ).reloadable(),
+    opt(
+        "limits.new_keys_per_second",
+        Kind::Whole(0, 100_000_000, place!(limits.new_keys_per_second)),
+        "New sources a second, and new groups a second of each grouping, as many at once; what is over is rejected or counted. 0: no limit.",
     ).reloadable(),
     opt(
         "rules.max_age",

@@ -14,6 +14,11 @@ pub fn write_text(out: &mut Vec<u8>, text: &[u8]) {
     write(out, OpCode::Data(Data::Text), text);
 }
 
+/// Appends a ping without a payload.
+pub fn write_ping(out: &mut Vec<u8>) {
+    write(out, OpCode::Control(Control::Ping), &[]);
+}
+
 /// Appends the answer to a ping, with the ping's payload. What is over 125 bytes is cut: no ping
 /// carries more.
 pub fn write_pong(out: &mut Vec<u8>, payload: &[u8]) {

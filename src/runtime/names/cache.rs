@@ -12,7 +12,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 
-use super::Names;
+use super::{Names, Room};
 
 /// Places of the memo.
 const MEMOS: usize = 512;
@@ -63,18 +63,18 @@ impl Memo {
 }
 
 impl Cache {
-    /// The number of `name`; `None` when the shared table is full and does not know it.
+    /// The number of `name`; `None` when the shared table does not know it and has no room for it.
     #[inline]
-    pub fn id(&mut self, names: &Names, name: &str, limit: usize) -> Option<u32> {
+    pub fn id(&mut self, names: &Names, name: &str, room: impl Into<Room>) -> Option<u32> {
         let Some((memo, place)) = Memo::of(name) else {
-            return self.look_up_long(names, name, limit);
+            return self.look_up_long(names, name, room.into());
         };
         if let Some(&known) = self.memos.get(place)
             && (Memo { id: 0, ..known }) == memo
         {
             return Some(known.id);
         }
-        let id = self.look_up_short(memo, names, name, limit)?;
+        let id = self.look_up_short(memo, names, name, room.into())?;
         if self.memos.is_empty() {
             self.memos.resize(MEMOS, Memo::default());
         }
@@ -82,22 +82,22 @@ impl Cache {
         Some(id)
     }
 
-    fn look_up_short(&mut self, memo: Memo, names: &Names, name: &str, limit: usize) -> Option<u32> {
+    fn look_up_short(&mut self, memo: Memo, names: &Names, name: &str, room: Room) -> Option<u32> {
         let hash = memo.hash(&self.hasher);
         if let Some(known) = self.short.find(hash, |&known| Memo { id: 0, ..known } == memo) {
             return Some(known.id);
         }
-        let (_, id) = names.intern(name, limit, self.epoch)?;
+        let (_, id) = names.intern(name, room, self.epoch)?;
         let hasher = &self.hasher;
         self.short.insert_unique(hash, Memo { id, ..memo }, |known| known.hash(hasher));
         Some(id)
     }
 
-    fn look_up_long(&mut self, names: &Names, name: &str, limit: usize) -> Option<u32> {
+    fn look_up_long(&mut self, names: &Names, name: &str, room: Room) -> Option<u32> {
         if let Some(&id) = self.long.get(name) {
             return Some(id);
         }
-        let (name, id) = names.intern(name, limit, self.epoch)?;
+        let (name, id) = names.intern(name, room, self.epoch)?;
         self.long.insert(name, id);
         Some(id)
     }

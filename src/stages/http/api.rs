@@ -7,7 +7,7 @@ use tiny_http::{Header, Method, Request, Response};
 
 use super::query::{self, cut, moment, parameter, parameters};
 use super::routes::{self, Route};
-use super::{Phase, Shared, assets, prometheus};
+use super::{Phase, Shared, assets, guard, prometheus};
 use crate::config::{Window, WindowKind};
 use crate::event::Member;
 use crate::event::rules::Rules;
@@ -253,8 +253,8 @@ fn rules(shared: &Shared) -> Answer {
 /// Replaces the rules at once on all parse threads (each looks before its next chunk), or says
 /// what is wrong and leaves the old ones.
 fn replace_rules(shared: &Shared, request: &mut Request) -> Answer {
-    if let Err(refusal) = may_change_state(request) {
-        return refusal;
+    if let Err(foreign) = guard::may_change(shared, request) {
+        return Answer::error(foreign.status(), foreign.as_str(), foreign.why());
     }
     let too_long = || {
         let message = format!("the body may have {MAX_BODY} bytes");
@@ -277,35 +277,6 @@ fn replace_rules(shared: &Shared, request: &mut Request) -> Answer {
             self::rules(shared)
         }
         Err(message) => Answer::error(400, "bad_rules", &message),
-    }
-}
-
-/// Only JSON, and only from pages of this very host: a form or a script elsewhere cannot send
-/// either without a preflight, which is never granted.
-fn may_change_state(request: &Request) -> Result<(), Answer> {
-    let header =
-        |name: &'static str| request.headers().iter().find(|h| h.field.equiv(name)).map(|h| h.value.as_str());
-    let media = header("Content-Type").unwrap_or("").split(';').next();
-    if !media.is_some_and(|m| m.trim().eq_ignore_ascii_case("application/json")) {
-        return Err(Answer::error(415, "unsupported_media_type", "send Content-Type: application/json"));
-    }
-    let Some(origin) = header("Origin") else {
-        return Ok(());
-    };
-    let same = header("Host").is_some_and(|host| {
-        origin
-            .strip_prefix("http://")
-            .or_else(|| origin.strip_prefix("https://"))
-            .is_some_and(|origin| origin.eq_ignore_ascii_case(host))
-    });
-    if same {
-        Ok(())
-    } else {
-        Err(Answer::error(
-            403,
-            "foreign_origin",
-            "requests that change something must come from the same origin or carry none",
-        ))
     }
 }
 

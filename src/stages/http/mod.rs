@@ -8,6 +8,7 @@
 pub mod api;
 pub mod assets;
 pub mod gate;
+pub mod guard;
 pub mod prometheus;
 pub mod query;
 pub mod routes;
@@ -60,6 +61,8 @@ pub struct Shared {
     pub sse_open: AtomicUsize,
     /// SSE subscribers refused at the limit, since the start.
     pub sse_refused: AtomicU64,
+    /// Changes refused, by [`guard::Foreign`], since the start.
+    pub changes_refused: [AtomicU64; guard::Foreign::ALL.len()],
     phase: AtomicU8,
     server: Mutex<Behind>,
 }
@@ -114,6 +117,8 @@ pub struct Parts {
     pub http_connections: usize,
     /// SSE subscribers at most.
     pub sse_clients: usize,
+    /// Names under which something may be changed.
+    pub allowed_hosts: Vec<String>,
     /// The publish thread's bell, for the rings of new subscribers.
     pub publish: Arc<Bell>,
     /// The gate's bell, for the end.
@@ -127,6 +132,7 @@ impl Shared {
             parts,
             sse_open: AtomicUsize::new(0),
             sse_refused: AtomicU64::new(0),
+            changes_refused: Default::default(),
             phase: AtomicU8::new(Phase::Starting as u8),
             server: Mutex::new(Behind::new(0)?),
         })

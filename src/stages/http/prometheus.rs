@@ -5,11 +5,14 @@ use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 
 use super::Shared;
+use super::guard::Foreign;
 use crate::event::Reject;
+use crate::event::frame::Violation;
 use crate::runtime::names::Names;
 use crate::runtime::ring::Gauge;
 use crate::telemetry::catalog::{self, LATENCY_BOUNDS_S};
 use crate::telemetry::process::Process;
+use crate::telemetry::refusal::Refusal;
 
 struct Text(String);
 
@@ -97,6 +100,14 @@ fn sockets(text: &mut Text, shared: &Shared) {
     text.single("flumen_connections_limit", shared.connections);
     text.single("flumen_connections_accepted_total", t.ingest_sum(|i| &i.accepted));
     text.single("flumen_connections_refused_total", t.ingest_sum(|i| &i.refused));
+    text.single("flumen_connections_refused_by_address_total", t.ingest_sum(|i| &i.refused_by_address));
+    text.single("flumen_connections_silent_closed_total", t.ingest_sum(|i| &i.silent_closed));
+    let codes = Violation::CODES.iter().enumerate();
+    let violations = codes.map(|(at, code)| (code, t.parse_sum(|p| &p.violations[at])));
+    text.each("flumen_protocol_violations_total", "code", violations);
+    let handshakes =
+        Refusal::ALL.map(|why| (why.as_str(), t.ingest_sum(|i| &i.handshakes_refused[why.index()])));
+    text.each("flumen_handshakes_refused_total", "reason", handshakes);
     text.single("flumen_backpressure_episodes_total", t.ingest_sum(|i| &i.backpressure));
     text.single("flumen_buffers_in_use", t.ingest_sum(|i| &i.buffers_in_use));
     text.single("flumen_buffers", t.buffers);
@@ -186,6 +197,9 @@ fn readers(text: &mut Text, shared: &Shared) {
     text.single("flumen_http_connections_accepted_total", http.accepted.get());
     text.single("flumen_http_connections_refused_total", http.refused.get());
     text.single("flumen_http_timeouts_total", http.timed_out.get());
+    let changes = Foreign::ALL.iter().zip(&shared.changes_refused);
+    let changes = changes.map(|(why, n)| (why.as_str(), n.load(Ordering::Relaxed)));
+    text.each("flumen_http_changes_refused_total", "reason", changes);
     text.single("flumen_http_unavailable_total", http.unavailable.get());
     text.single("flumen_http_evictions_total", http.evicted.get());
     text.single("flumen_http_accept_errors_total", http.accept_errors.get());

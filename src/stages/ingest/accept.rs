@@ -72,10 +72,16 @@ impl Ingest {
 
     fn adopt(&mut self, mut stream: TcpStream, now: Now) {
         let counters = &self.options.counters;
-        if counters.open.get() >= self.options.max_connections + OVER_LIMIT_ROOM {
+        if counters.open.get() >= self.options.terms.max_connections + OVER_LIMIT_ROOM {
             counters.refused.add(1);
             return;
         }
+        // Who has gone already has no address.
+        let Ok(peer) = stream.peer_addr() else { return };
+        let Ok(seat) = self.options.terms.addresses.seat(peer.ip()) else {
+            counters.refused_by_address.add(1);
+            return;
+        };
         let slot = self.free_slots.pop().unwrap_or_else(|| {
             self.connections.push(None);
             self.generations.push(0);
@@ -90,9 +96,10 @@ impl Ingest {
             return;
         }
         let id = ConnId { slot, generation: self.generations[slot as usize] };
-        let deadline_ns = now.mono_ns + self.options.handshake_timeout_ns;
+        let deadline_ns = now.mono_ns + self.options.terms.handshake_timeout_ns;
         let mut conn = Connection::new(id, stream, deadline_ns);
         conn.expected_until_ns = now.mono_ns + NEWCOMER_NS;
+        conn.seat = seat;
         self.connections[slot as usize] = Some(conn);
         self.impatient = true;
         counters.accepted.add(1);

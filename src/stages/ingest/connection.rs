@@ -13,9 +13,11 @@ use std::net::Shutdown;
 
 use mio::net::TcpStream;
 
-use super::handshake::{self, Decision};
+use super::addresses::Seat;
+use super::handshake::{self, Decision, Policy};
 use crate::event::frame;
 use crate::message::ConnId;
+use crate::telemetry::refusal::Refusal;
 
 /// How long a closing connection may take to close, ns.
 pub const LINGER_NS: u64 = 2_000_000_000;
@@ -76,8 +78,8 @@ pub struct Due {
 pub enum Greeting {
     /// It is not all there.
     Unfinished,
-    /// It was refused; the answer is to be flushed.
-    Refused,
+    /// It was refused for this reason; the answer is to be flushed.
+    Refused(Refusal),
     /// It was fine, but it is not welcome now: a close frame is to be flushed.
     TurnedAway,
     /// It is a WebSocket from here on; the answer is to be flushed.
@@ -102,11 +104,17 @@ pub struct Connection {
     pub announced: bool,
     /// Until when a drain waits for its first frame, monotonic ns; 0 once that has come.
     pub expected_until_ns: u64,
+    /// Its place among the connections of its address, where these are counted.
+    pub seat: Option<Seat>,
     /// Whether it stands in the queue of sockets to read.
     pub queued: bool,
     /// The peer sends no more, or something has failed: reads go on to the end, which raises no
     /// further event.
     pub read_closed: bool,
+    /// When something last came, monotonic ns.
+    pub heard_ns: u64,
+    /// When it was last pinged, monotonic ns.
+    pub pinged_ns: u64,
     /// The episode of backpressure it was last told of.
     pub told_episode: u64,
     acks: VecDeque<Due>,
@@ -127,8 +135,11 @@ impl Connection {
             state: State::Handshake { request: Vec::new(), deadline_ns },
             announced: false,
             expected_until_ns: 0,
+            seat: None,
             queued: false,
             read_closed: false,
+            heard_ns: 0,
+            pinged_ns: 0,
             told_episode: 0,
             acks: VecDeque::new(),
             ripe: None,
@@ -154,15 +165,15 @@ impl Connection {
         self.out.extend_from_slice(bytes);
     }
 
-    /// Takes more of the upgrade request in. `http_port` is where the dashboard is; `instead`: the close
-    /// code and reason that it gets now instead of a welcome.
+    /// Takes more of the upgrade request in. `instead`: the close code and reason that it gets now instead
+    /// of a welcome.
     ///
     /// # Panics
     /// When the handshake is over.
     pub fn greet(
         &mut self,
         bytes: &[u8],
-        http_port: Option<u16>,
+        policy: &Policy,
         instead: Option<(u16, &str)>,
         now_ns: u64,
     ) -> Greeting {
@@ -170,9 +181,9 @@ impl Connection {
             unreachable!("only a connection in its handshake is greeted");
         };
         request.extend_from_slice(bytes);
-        let (response, greeting) = match handshake::judge(request, http_port) {
+        let (response, greeting) = match handshake::judge(request, policy) {
             Decision::NeedMore => return Greeting::Unfinished,
-            Decision::Refuse { response, .. } => (response, Greeting::Refused),
+            Decision::Refuse { response, why } => (response, Greeting::Refused(why)),
             Decision::Accept { response, .. } if instead.is_some() => (response, Greeting::TurnedAway),
             Decision::Accept { consumed, response, ack } => {
                 request.drain(..consumed);
@@ -235,6 +246,13 @@ impl Connection {
     pub fn notice(&mut self, text: &str) {
         if self.may_speak() && self.backlog() < NOTICE_ROOM {
             frame::write_text(&mut self.out, text.as_bytes());
+        }
+    }
+
+    /// A ping, left out when the client does not read: it is asked by what waits for it.
+    pub fn ping(&mut self) {
+        if self.may_speak() && self.backlog() < NOTICE_ROOM {
+            frame::write_ping(&mut self.out);
         }
     }
 

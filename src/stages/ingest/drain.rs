@@ -7,6 +7,7 @@
 use super::connection::{Connection, LINGER_NS, State};
 use super::{Ingest, handshake};
 use crate::runtime::clock::Now;
+use crate::telemetry::refusal::Refusal;
 
 /// The reason that goes with close code 1001.
 pub(super) const GOING_AWAY: &str = "the daemon is shutting down";
@@ -98,7 +99,10 @@ impl Ingest {
                     conn.ripen(self.options.progress.applied());
                     conn.close(1001, GOING_AWAY);
                 }
-                State::Handshake { .. } => conn.write_raw(&handshake::draining()),
+                State::Handshake { .. } => {
+                    self.options.counters.handshakes_refused[Refusal::Draining.index()].add(1);
+                    conn.write_raw(&handshake::draining());
+                }
                 State::Lingering { .. } => continue,
             }
             conn.state = State::Lingering { deadline_ns: now.mono_ns + LINGER_NS.min(500_000_000) };

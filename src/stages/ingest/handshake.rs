@@ -7,8 +7,6 @@
 //! What must always hold: nothing that came from outside goes into an answer except a validated host
 //! and the key's digest, and every refusal is a complete response after which the connection is closed.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use tungstenite::{
     Error,
     error::{CapacityError, ProtocolError},
@@ -18,6 +16,9 @@ use tungstenite::{
     },
     http::{HeaderMap, HeaderValue},
 };
+
+use crate::config::web::{self, host_of, host_of_origin, is_loopback};
+use crate::telemetry::refusal::Refusal;
 
 /// The longest request, in bytes; more is answered 431.
 pub const MAX_REQUEST: usize = 16 * 1024;
@@ -48,18 +49,28 @@ pub enum Decision {
     Refuse {
         /// A complete response.
         response: Vec<u8>,
-        /// For the log: what was wrong, in words of ours.
-        why: &'static str,
+        /// What was wrong.
+        why: Refusal,
     },
 }
 
-/// Judges what a connection has sent so far. `http_port` is where the dashboard listens, for those who
-/// come here with a browser; `None` where there is none to send them to.
-pub fn judge(buf: &[u8], http_port: Option<u16>) -> Decision {
+/// What requests are judged by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Where the dashboard listens, for those who come here with a browser; `None` where there is none
+    /// to send them to.
+    pub http_port: Option<u16>,
+    /// Origins of the pages that may; empty: those of the host they talk to, and of loopback.
+    pub allowed_origins: Vec<String>,
+}
+
+/// Judges what a connection has sent so far.
+pub fn judge(buf: &[u8], policy: &Policy) -> Decision {
+    let http_port = policy.http_port;
     let head = &buf[..buf.len().min(MAX_REQUEST)];
     match Request::try_parse(head) {
         Ok(Some((consumed, request))) => match request.uri().path() {
-            PATH => upgrade(consumed, &request),
+            PATH => upgrade(consumed, &request, &policy.allowed_origins),
             path => elsewhere(path, request.headers(), http_port, true),
         },
         Ok(None) if head.len() < MAX_REQUEST => Decision::NeedMore,
@@ -73,7 +84,7 @@ pub fn judge(buf: &[u8], http_port: Option<u16>) -> Decision {
 }
 
 /// A request for [`PATH`].
-fn upgrade(consumed: usize, request: &Request) -> Decision {
+fn upgrade(consumed: usize, request: &Request, allowed_origins: &[String]) -> Decision {
     let headers = request.headers();
     // What would be its body would be read as frames.
     let has_length = headers.get_all("content-length").iter().any(|length| length != "0");
@@ -90,7 +101,7 @@ fn upgrade(consumed: usize, request: &Request) -> Decision {
         }
         Err(_) => return refuse(&BAD_KEY),
     };
-    if !welcome_origin(headers) {
+    if !welcome_origin(headers, allowed_origins) {
         return refuse(&FOREIGN_ORIGIN);
     }
     let offered = headers
@@ -143,21 +154,20 @@ fn no_upgrade(head: &[u8], http_port: Option<u16>) -> Decision {
     }
 }
 
-/// Whether the page that opened this connection, if it was one, may: a page from the host it talks to,
-/// or from this machine. Programs send no `Origin`; browsers always do, and a page cannot forge it.
-fn welcome_origin(headers: &HeaderMap) -> bool {
+/// Whether the page that opened this connection, if it was one, may: one of the origins that are
+/// allowed, or, where none are named, a page from the host it talks to or from this machine. Programs
+/// send no `Origin`; browsers always do, and a page cannot forge it.
+fn welcome_origin(headers: &HeaderMap, allowed: &[String]) -> bool {
     let mut origins = headers.get_all("origin").iter();
     let origin = match (origins.next(), origins.next()) {
         (None, _) => return true,
-        (Some(origin), None) => origin,
+        (Some(origin), None) => origin.to_str().unwrap_or(""),
         (Some(_), Some(_)) => return false,
     };
-    let host = origin
-        .to_str()
-        .ok()
-        .and_then(|origin| origin.split_once("://"))
-        .and_then(|(_, authority)| host_of(authority));
-    host.is_some_and(|host| {
+    if !allowed.is_empty() {
+        return allowed.iter().any(|known| known == web::ANY || known.eq_ignore_ascii_case(origin));
+    }
+    host_of_origin(origin).is_some_and(|host| {
         is_loopback(host) || own_host(headers).is_some_and(|own| own.eq_ignore_ascii_case(host))
     })
 }
@@ -172,48 +182,10 @@ fn own_host(headers: &HeaderMap) -> Option<&str> {
     }
 }
 
-/// The host of `host[:port]`: a name or an IPv4 address of letters, digits, dots and hyphens, or an
-/// IPv6 address in brackets. `None` for anything else.
-fn host_of(authority: &str) -> Option<&str> {
-    let host_len = if authority.starts_with('[') {
-        authority.find(']')? + 1
-    } else {
-        authority.find(':').unwrap_or(authority.len())
-    };
-    let (host, port) = authority.split_at(host_len);
-    let port_is_fine = match port.strip_prefix(':') {
-        None => port.is_empty(),
-        Some(digits) => digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit()),
-    };
-    let host_is_fine = match bracketed(host) {
-        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-        None => {
-            !host.is_empty()
-                && host.len() <= 253
-                && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
-        }
-    };
-    (host_is_fine && port_is_fine).then_some(host)
-}
-
-fn is_loopback(host: &str) -> bool {
-    match bracketed(host) {
-        Some(address) => address.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()),
-        None => {
-            host.eq_ignore_ascii_case("localhost")
-                || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
-        }
-    }
-}
-
-fn bracketed(host: &str) -> Option<&str> {
-    host.strip_prefix('[')?.strip_suffix(']')
-}
-
 /// An answer other than 101. Its texts go into JSON as they are: no quotes, no backslashes.
-struct Refusal {
+struct Answer {
     status: &'static str,
-    code: &'static str,
+    code: Refusal,
     why: &'static str,
     /// Header lines, each with its CR LF.
     headers: &'static str,
@@ -224,66 +196,70 @@ const CLOSE: &str = "Connection: close\r\n";
 const CLOSE_AND_UPGRADE: &str =
     "Connection: close, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
 
-const DASHBOARD: Refusal = Refusal {
+const DASHBOARD: Answer = Answer {
     status: "307 Temporary Redirect",
-    code: "dashboard_elsewhere",
+    code: Refusal::DashboardElsewhere,
     why: "the dashboard has its own port",
     headers: CLOSE,
 };
-const BAD_REQUEST: Refusal = Refusal {
+const BAD_REQUEST: Answer = Answer {
     status: "400 Bad Request",
-    code: "bad_request",
+    code: Refusal::BadRequest,
     why: "not an HTTP/1.1 request",
     headers: CLOSE,
 };
-const BAD_KEY: Refusal = Refusal {
+const BAD_KEY: Answer = Answer {
     status: "400 Bad Request",
-    code: "bad_websocket_key",
+    code: Refusal::BadKey,
     why: "Sec-WebSocket-Key must be 16 bytes in base64",
     headers: CLOSE,
 };
-const BODY: Refusal = Refusal {
+const BODY: Answer = Answer {
     status: "400 Bad Request",
-    code: "unexpected_body",
+    code: Refusal::UnexpectedBody,
     why: "an upgrade to a WebSocket has no body",
     headers: CLOSE,
 };
-const FOREIGN_ORIGIN: Refusal = Refusal {
+const FOREIGN_ORIGIN: Answer = Answer {
     status: "403 Forbidden",
-    code: "foreign_origin",
-    why: "pages of another origin may not send events",
+    code: Refusal::ForeignOrigin,
+    why: "pages of this origin may not send events; ingest.allowed_origins lists those that may",
     headers: CLOSE,
 };
-const NOT_FOUND: Refusal =
-    Refusal { status: "404 Not Found", code: "not_found", why: "events go to /ws/ingest", headers: CLOSE };
-const UPGRADE_REQUIRED: Refusal = Refusal {
+const NOT_FOUND: Answer = Answer {
+    status: "404 Not Found",
+    code: Refusal::NotFound,
+    why: "events go to /ws/ingest",
+    headers: CLOSE,
+};
+const UPGRADE_REQUIRED: Answer = Answer {
     status: "426 Upgrade Required",
-    code: "upgrade_required",
+    code: Refusal::UpgradeRequired,
     why: "/ws/ingest speaks WebSocket only",
     headers: CLOSE_AND_UPGRADE,
 };
-const WRONG_VERSION: Refusal = Refusal {
+const WRONG_VERSION: Answer = Answer {
     status: "426 Upgrade Required",
-    code: "unsupported_version",
+    code: Refusal::UnsupportedVersion,
     why: "Sec-WebSocket-Version must be 13",
     headers: CLOSE_AND_UPGRADE,
 };
-const TOO_LONG: Refusal = Refusal {
+const TOO_LONG: Answer = Answer {
     status: "431 Request Header Fields Too Large",
-    code: "request_too_large",
+    code: Refusal::RequestTooLarge,
     why: "the request is longer than 16 KiB",
     headers: CLOSE,
 };
-const TOO_MANY_HEADERS: Refusal = Refusal {
+const TOO_MANY_HEADERS: Answer = Answer {
     status: "431 Request Header Fields Too Large",
-    code: "too_many_headers",
+    code: Refusal::TooManyHeaders,
     why: "the request has more than 124 headers",
     headers: CLOSE,
 };
 
-const DRAINING: Refusal = Refusal {
+const DRAINING: Answer = Answer {
     status: "503 Service Unavailable",
-    code: "draining",
+    code: Refusal::Draining,
     why: "the daemon is shutting down",
     headers: "Connection: close\r\nRetry-After: 1\r\n",
 };
@@ -296,14 +272,15 @@ pub fn draining() -> Vec<u8> {
     }
 }
 
-fn refuse(refusal: &Refusal) -> Decision {
-    respond(refusal, "", true)
+fn refuse(answer: &Answer) -> Decision {
+    respond(answer, "", true)
 }
 
 /// `more_headers` are lines made here, each with its CR LF. Without `body` (the answer to a HEAD) only
 /// its length is told.
-fn respond(refusal: &Refusal, more_headers: &str, body: bool) -> Decision {
-    let Refusal { status, code, why, headers } = refusal;
+fn respond(answer: &Answer, more_headers: &str, body: bool) -> Decision {
+    let Answer { status, code, why, headers } = answer;
+    let code = code.as_str();
     let json = format!(r#"{{"error":{{"code":"{code}","message":"{why}"}}}}"#);
     let response = format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
@@ -311,7 +288,7 @@ fn respond(refusal: &Refusal, more_headers: &str, body: bool) -> Decision {
         json.len(),
         if body { json.as_str() } else { "" },
     );
-    Decision::Refuse { response: response.into_bytes(), why }
+    Decision::Refuse { response: response.into_bytes(), why: answer.code }
 }
 
 #[cfg(test)]

@@ -9,10 +9,12 @@
 //! counted there before it is pushed.
 
 pub mod accept;
+pub mod addresses;
 pub mod connection;
 pub mod drain;
 pub mod handshake;
 pub mod pace;
+mod patience;
 pub mod read;
 pub mod replies;
 
@@ -32,9 +34,12 @@ use crate::runtime::ring::{Rx, Tx};
 use crate::runtime::stage::{Progress, Stage};
 use crate::runtime::wake::{APPLIED, Bell, INPUT, SPACE};
 use crate::telemetry::counters::IngestCounters;
-use connection::{Connection, State};
+use addresses::Addresses;
+use connection::Connection;
 use drain::Drain;
+use handshake::Policy;
 use pace::Pace;
+use patience::KeepAlive;
 
 /// The listener's token; the waker has [`WAKER`], connections their slot + 2.
 const LISTENER: Token = Token(0);
@@ -65,16 +70,27 @@ pub struct Ports {
     pub handed: Option<Rx<std::net::TcpStream>>,
 }
 
+/// What connections have to keep to, the same on all lanes.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Connections of a lane.
+    pub max_connections: u64,
+    /// Connections of each address, of all lanes together.
+    pub addresses: Arc<Addresses>,
+    /// Patience with an upgrade request, ns.
+    pub handshake_timeout_ns: u64,
+    /// After so much silence a connection is pinged, and after so much more it is closed, ns; 0: never.
+    pub ping_interval_ns: u64,
+    /// What upgrade requests are judged by.
+    pub policy: Policy,
+}
+
 /// What an ingest thread needs to know.
 pub struct Options {
     /// Lane 0's listener.
     pub listener: Option<TcpListener>,
-    /// Connections of this lane.
-    pub max_connections: u64,
-    /// Patience with an upgrade request, ns.
-    pub handshake_timeout_ns: u64,
-    /// Where `/` is redirected to.
-    pub http_port: Option<u16>,
+    /// What connections have to keep to.
+    pub terms: Terms,
     /// Read buffers of this lane.
     pub buffers: usize,
     /// Shared numbers of this lane.
@@ -118,6 +134,7 @@ pub struct Ingest {
     next_sweep_ns: u64,
     /// Whether some connection may have a deadline.
     impatient: bool,
+    keep_alive: KeepAlive,
     drain: Option<Drain>,
 }
 
@@ -132,6 +149,7 @@ impl Ingest {
             events: Events::with_capacity(1_024),
             ports,
             accepting: options.listener.is_some(),
+            keep_alive: KeepAlive::new(options.terms.ping_interval_ns),
             options,
             connections: Vec::new(),
             generations: Vec::new(),
@@ -226,32 +244,6 @@ impl Ingest {
         }
     }
 
-    /// Puts out whoever's patience has run out.
-    fn sweep(&mut self, now: Now) {
-        if !self.impatient || now.mono_ns < self.next_sweep_ns {
-            return;
-        }
-        self.next_sweep_ns = now.mono_ns + SWEEP_NS;
-        self.impatient = false;
-        for slot in 0..self.connections.len() as u32 {
-            let Some(Some(conn)) = self.connections.get(slot as usize) else {
-                continue;
-            };
-            match conn.state {
-                State::Open => {}
-                State::Handshake { deadline_ns, .. }
-                | State::Finishing { deadline_ns, .. }
-                | State::Lingering { deadline_ns } => {
-                    if now.mono_ns >= deadline_ns {
-                        self.drop_connection(slot);
-                    } else {
-                        self.impatient = true;
-                    }
-                }
-            }
-        }
-    }
-
     fn idle(&self, now: Now) -> Progress {
         let mut awaits = INPUT;
         let mut deadline_ns = None;
@@ -275,6 +267,11 @@ impl Ingest {
         if self.impatient {
             at_latest(self.next_sweep_ns.max(now.mono_ns + 1));
         }
+        if self.options.counters.open.get() > 0
+            && let Some(at_ns) = self.keep_alive.next_ns()
+        {
+            at_latest(at_ns.max(now.mono_ns + 1));
+        }
         if let Some(drain) = &self.drain {
             awaits |= APPLIED | SPACE;
             at_latest(drain.deadline_ns().min(now.mono_ns + 20_000_000));
@@ -296,6 +293,7 @@ impl Stage for Ingest {
         worked |= self.adopt_handed(now);
         worked |= self.read_ready();
         self.sweep(now);
+        self.look_for_silent(now);
         self.count_buffers();
         for lane in &mut self.ports.hand_off {
             lane.flush();

@@ -134,6 +134,7 @@ impl Ingest {
             self.pool.push(buffer);
             return;
         };
+        conn.heard_ns = stamp.mono_ns;
         match conn.state {
             State::Open => self.send_chunk(slot, buffer, len, stamp),
             State::Finishing { .. } | State::Lingering { .. } => self.pool.push(buffer),
@@ -150,16 +151,23 @@ impl Ingest {
         self.impatient = true;
         let counters = &self.options.counters;
         // A drain takes newcomers too, until it ends the input.
-        let is_full = counters.open.get() > self.options.max_connections;
+        let is_full = counters.open.get() > self.options.terms.max_connections;
+        let is_over = conn.seat.as_ref().is_some_and(|seat| seat.is_over);
         let instead = match self.ports.chunks {
             None => Some((1001, GOING_AWAY)),
+            Some(_) if is_over => Some((1008, "too many connections of this address")),
             Some(_) if is_full => Some((1013, "the daemon is at its connection limit; try again later")),
             Some(_) => None,
         };
         let mut frames = 0;
-        match conn.greet(&buffer[..len], self.options.http_port, instead, stamp.mono_ns) {
-            Greeting::Unfinished | Greeting::Refused => {}
-            Greeting::TurnedAway => counters.refused.add(u64::from(self.ports.chunks.is_some())),
+        match conn.greet(&buffer[..len], &self.options.terms.policy, instead, stamp.mono_ns) {
+            Greeting::Unfinished => {}
+            Greeting::Refused(why) => counters.handshakes_refused[why.index()].add(1),
+            Greeting::TurnedAway => match instead {
+                Some((1008, _)) => counters.refused_by_address.add(1),
+                Some((1013, _)) => counters.refused.add(1),
+                _ => {}
+            },
             Greeting::Welcome { ack, rest } => {
                 conn.announced = true;
                 if let Some(chunks) = self.ports.chunks.as_mut() {

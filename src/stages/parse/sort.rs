@@ -5,7 +5,7 @@ use crate::aggregate::distinct;
 use crate::event::Member;
 use crate::event::Scratch;
 use crate::plan::windows::{Route, WindowPlan, encode_group};
-use crate::runtime::names::{Cache, Dictionary};
+use crate::runtime::names::{Cache, Dictionary, Room};
 use crate::telemetry::counters::ParseCounters;
 use crate::windowing::{Family, GroupNames};
 
@@ -32,7 +32,7 @@ pub(super) enum Wanted {
     Yes,
     /// No window's filter lets it in.
     No,
-    /// Some would, but it begins a new group and there are too many.
+    /// Some would, but it begins a new group, and there are too many or they come too fast.
     NoRoom,
 }
 
@@ -65,7 +65,7 @@ impl Sorter {
         event: &Scratch,
         (source, kind): (u32, u16),
         dictionary: &Dictionary,
-        max_groups: usize,
+        room: Room,
         counters: &ParseCounters,
     ) -> Wanted {
         self.groups.clear();
@@ -92,7 +92,7 @@ impl Sorter {
                     *self.known[table].get_or_insert_with(|| {
                         let members = &self.plan.groupings[table];
                         encode_group(&mut self.key, members.iter().map(|member| event.text_of(member)));
-                        self.caches[table].id(&dictionary.groups[table], &self.key, max_groups)
+                        self.caches[table].id(&dictionary.groups[table], &self.key, room)
                     })
                 }
             };

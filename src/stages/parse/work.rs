@@ -11,7 +11,7 @@ use crate::event::{Outcome, Reject, Rejection, Scratch};
 use crate::message::{Buffer, DeadLetter, Item, Reply};
 use crate::runtime::cell::Reader as SettingsReader;
 use crate::runtime::clock::Now;
-use crate::runtime::names::{Cache, Dictionary};
+use crate::runtime::names::{Cache, Dictionary, Names, Room};
 use crate::runtime::ring::Tx;
 use crate::runtime::wake::SPACE;
 use crate::stages::settings::Settings;
@@ -201,6 +201,8 @@ impl Work {
                 ),
             });
         }
+        let per_second = settings.new_keys_per_second;
+        let room = Room { names: settings.keys, per_second, now_ns: self.arrival.mono_ns };
         let kind = self
             .types
             .id(&self.dictionary.types, event.kind(), settings.event_types)
@@ -208,16 +210,21 @@ impl Work {
             .ok_or_else(|| full(Reject::TooManyTypes, "type", settings.event_types))?;
         let source = self
             .sources
-            .id(&self.dictionary.sources, event.source(), settings.keys)
-            .ok_or_else(|| full(Reject::TooManyKeys, "source", settings.keys))?;
+            .id(&self.dictionary.sources, event.source(), room)
+            .ok_or_else(|| no_room(&self.dictionary.sources, room))?;
         if !settings.rules.keeps(event, time_us, now_us) {
             self.max_time_us = self.max_time_us.max(time_us);
             self.tally.filtered += 1;
             return Ok(());
         }
-        let wanted = self.sorter.sort(event, (source, kind), &self.dictionary, settings.keys, &self.counters);
+        let wanted = self.sorter.sort(event, (source, kind), &self.dictionary, room, &self.counters);
         if wanted == Wanted::NoRoom {
-            return Err(full(Reject::TooManyKeys, "group", settings.keys));
+            let (names, pace) = (room.names, room.per_second);
+            let message = format!(
+                "a new group beyond the {names} that limits.keys allows, or the {pace} a second of \
+                 limits.new_keys_per_second"
+            );
+            return Err(Rejection { reason: Reject::TooManyKeys, message });
         }
         self.max_time_us = self.max_time_us.max(time_us);
         if wanted == Wanted::No {
@@ -288,6 +295,18 @@ impl Work {
             self.counters.letters_lost.add(1);
         }
     }
+}
+
+/// A new source found no room in `names`.
+fn no_room(names: &Names, room: Room) -> Rejection {
+    if names.len() >= room.names {
+        return full(Reject::TooManyKeys, "source", room.names);
+    }
+    let message = format!(
+        "a new source beyond the {} a second that limits.new_keys_per_second allows; try again later",
+        room.per_second
+    );
+    Rejection { reason: Reject::TooManyKeys, message }
 }
 
 fn full(reason: Reject, what: &str, limit: usize) -> Rejection {

@@ -40,6 +40,7 @@ fn other(option: &Opt) -> Config {
         Kind::Word(words, ..) => words[1],
         Kind::Path(_) => "letters.ndjson",
         Kind::Cores(_) => "[1, 0]",
+        Kind::Texts(listed, _) => listed.example,
     };
     option.set_text(&mut config, value).unwrap();
     assert_ne!(config, Config::default(), "{}", option.key);

@@ -128,6 +128,34 @@ pub const METRICS: &[Metric] = &[
         "increase(flumen_connections_refused_total[5m])",
     ),
     metric(
+        "flumen_connections_refused_by_address_total",
+        Counter,
+        &[],
+        "Ingest connections refused because their address had ingest.connections_per_address.",
+        "increase(flumen_connections_refused_by_address_total[5m])",
+    ),
+    metric(
+        "flumen_connections_silent_closed_total",
+        Counter,
+        &[],
+        "Ingest connections closed because nothing came, and no answer to a ping (ingest.ping_interval).",
+        "increase(flumen_connections_silent_closed_total[1h])",
+    ),
+    metric(
+        "flumen_protocol_violations_total",
+        Counter,
+        &["code"],
+        "Ingest connections closed for what they sent, by close code: 1002 broken frames, 1007 text that is not UTF-8, 1009 limits.message_size.",
+        "sum by (code) (increase(flumen_protocol_violations_total[1h]))",
+    ),
+    metric(
+        "flumen_handshakes_refused_total",
+        Counter,
+        &["reason"],
+        "Upgrade requests refused, by the code of the answer, or timeout: not whole within ingest.handshake_timeout.",
+        "sum by (reason) (increase(flumen_handshakes_refused_total[1h]))",
+    ),
+    metric(
         "flumen_backpressure_episodes_total",
         Counter,
         &[],
@@ -240,7 +268,7 @@ pub const METRICS: &[Metric] = &[
         "flumen_window_no_room_events_total",
         Counter,
         &["window"],
-        "Events that a window lacks because limits.keys allows no more groups, by window.",
+        "Events that a window lacks because limits.keys or limits.new_keys_per_second allowed no new group, by window.",
         "increase(flumen_window_no_room_events_total[1h])",
     ),
     metric(
@@ -317,6 +345,13 @@ pub const METRICS: &[Metric] = &[
         &[],
         "HTTP requests that did not come within http.request_timeout.",
         "",
+    ),
+    metric(
+        "flumen_http_changes_refused_total",
+        Counter,
+        &["reason"],
+        "HTTP requests that would have changed something and might not, by the code of the answer.",
+        "increase(flumen_http_changes_refused_total[1h])",
     ),
     metric(
         "flumen_http_unavailable_total",

@@ -73,13 +73,13 @@ fn the_close_is_the_last_word() {
 #[test]
 fn a_refusal_ends_the_stream() {
     for (instead, request, answer) in [
-        (None, "GET / HTTP/1.1\r\n\r\n", Greeting::Refused),
+        (None, "GET / HTTP/1.1\r\n\r\n", Greeting::Refused(Refusal::NotFound)),
         (Some((1013, "full")), UPGRADE, Greeting::TurnedAway),
     ] {
         let (mut c, mut client) = connection();
         let (half, rest) = request.as_bytes().split_at(10);
-        assert_eq!(c.greet(half, None, instead, 7), Greeting::Unfinished);
-        assert_eq!(c.greet(rest, None, instead, 7), answer);
+        assert_eq!(c.greet(half, &Policy::default(), instead, 7), Greeting::Unfinished);
+        assert_eq!(c.greet(rest, &Policy::default(), instead, 7), answer);
         assert_eq!(c.state, State::Lingering { deadline_ns: 7 + LINGER_NS });
         c.flush().unwrap();
         assert!(until_the_end(&mut client).starts_with(b"HTTP/1.1 "));
@@ -93,7 +93,7 @@ const UPGRADE: &str = "GET /ws/ingest HTTP/1.1\r\nHost: a\r\nConnection: Upgrade
 fn an_open_connection_stays_open() {
     let (mut c, mut client) = connection();
     let sent = [UPGRADE.as_bytes(), b"frames"].concat();
-    let greeting = c.greet(&sent, None, None, 0);
+    let greeting = c.greet(&sent, &Policy::default(), None, 0);
     assert_eq!(greeting, Greeting::Welcome { ack: false, rest: b"frames".to_vec() });
     c.flush().unwrap();
     c.pong(b"later");

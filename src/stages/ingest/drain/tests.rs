@@ -14,7 +14,8 @@ use crate::runtime::clock::{Clock, Now};
 use crate::runtime::ring::{Rx, Tx, ring};
 use crate::runtime::stage::Stage;
 use crate::runtime::wake::Bell;
-use crate::stages::ingest::{Ingest, Options, Ports};
+use crate::stages::ingest::handshake::Policy;
+use crate::stages::ingest::{Ingest, Options, Ports, Terms};
 
 /// When the drain begins.
 const START_NS: u64 = 1_000_000_000;
@@ -41,9 +42,13 @@ impl Rig {
         let drain = Arc::new(AtomicBool::new(false));
         let options = Options {
             listener: Some(listener),
-            max_connections: 10,
-            handshake_timeout_ns: 5_000_000_000,
-            http_port: None,
+            terms: Terms {
+                max_connections: 10,
+                addresses: Arc::default(),
+                handshake_timeout_ns: 5_000_000_000,
+                ping_interval_ns: 0,
+                policy: Policy::default(),
+            },
             buffers: 16,
             progress: Arc::new(crate::runtime::progress::LaneProgress::new(1)),
             counters: Arc::default(),

@@ -4,6 +4,10 @@ use super::*;
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
+fn policy() -> Policy {
+    Policy { http_port: Some(8001), allowed_origins: Vec::new() }
+}
+
 /// A valid upgrade of `target`, with `more` header lines.
 fn upgrade_request(target: &str, more: &str) -> Vec<u8> {
     format!(
@@ -18,7 +22,7 @@ fn get(target: &str, more: &str) -> Vec<u8> {
 }
 
 fn accepted(request: &[u8]) -> (usize, String, bool) {
-    match judge(request, Some(8001)) {
+    match judge(request, &policy()) {
         Decision::Accept { consumed, response, ack } => (consumed, String::from_utf8(response).unwrap(), ack),
         other => panic!("{other:?} to {}", String::from_utf8_lossy(request)),
     }
@@ -26,11 +30,11 @@ fn accepted(request: &[u8]) -> (usize, String, bool) {
 
 /// The response of a refusal, after checking that it is complete and well formed.
 fn refused(request: &[u8]) -> String {
-    let Decision::Refuse { response, why } = judge(request, Some(8001)) else {
+    let Decision::Refuse { response, why } = judge(request, &policy()) else {
         panic!("not refused: {}", String::from_utf8_lossy(request))
     };
-    assert!(!why.is_empty());
     let response = String::from_utf8(response).unwrap();
+    assert!(response.contains(why.as_str()) || request.starts_with(b"HEAD"), "{why:?}: {response}");
     let (head, body) = response.split_once("\r\n\r\n").unwrap();
     let line = |name: &str| {
         head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{head}"))
@@ -99,9 +103,9 @@ fn every_prefix_needs_more() {
         b"POST /ws/ingest HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n".to_vec(),
     ] {
         for len in 0..request.len() {
-            assert_eq!(judge(&request[..len], Some(8001)), Decision::NeedMore, "{len}");
+            assert_eq!(judge(&request[..len], &policy()), Decision::NeedMore, "{len}");
         }
-        assert_ne!(judge(&request, Some(8001)), Decision::NeedMore);
+        assert_ne!(judge(&request, &policy()), Decision::NeedMore);
     }
 }
 
@@ -185,7 +189,7 @@ fn the_root_redirects_to_the_dashboard() {
     let head = refused(b"HEAD / HTTP/1.1\r\nHost: flumen.example\r\n\r\n");
     assert!(head.contains("\r\nLocation: http://flumen.example:8001/\r\n"), "{head}");
     assert!(head.ends_with("\r\n\r\n"));
-    let Decision::Refuse { response, .. } = judge(&get("/", ""), None) else { panic!() };
+    let Decision::Refuse { response, .. } = judge(&get("/", ""), &Policy::default()) else { panic!() };
     assert!(response.starts_with(b"HTTP/1.1 404 "));
 }
 
@@ -230,6 +234,26 @@ fn only_known_pages_may_send() {
     ] {
         assert_eq!(status(&upgrade_request(PATH, &format!("Origin: {origin}\r\n"))), "403", "{origin}");
     }
+}
+
+#[test]
+fn where_origins_are_listed_only_those_may_send() {
+    let origin = |origin: &str, allowed: &[&str]| {
+        let allowed_origins = allowed.iter().map(|text| (*text).to_owned()).collect();
+        let request = upgrade_request(PATH, &format!("Origin: {origin}\r\n"));
+        matches!(judge(&request, &Policy { http_port: None, allowed_origins }), Decision::Accept { .. })
+    };
+    let listed = ["https://app.example", "http://other.example:8080"];
+    for good in ["https://app.example", "HTTPS://App.Example", "http://other.example:8080"] {
+        assert!(origin(good, &listed), "{good}");
+    }
+    for bad in ["http://app.example", "https://app.example:8443", "http://flumen.example", "http://localhost"]
+    {
+        assert!(!origin(bad, &listed), "{bad}");
+    }
+    assert!(origin("http://anybody.example", &["*"]));
+    let policy = Policy { http_port: None, allowed_origins: vec!["https://app.example".to_owned()] };
+    assert!(matches!(judge(&upgrade_request(PATH, ""), &policy), Decision::Accept { .. }), "no page");
 }
 
 #[test]
@@ -283,7 +307,7 @@ fn floods_get_431() {
     assert_eq!(accepted(&fits(MAX_REQUEST)).0, MAX_REQUEST);
     assert_eq!(status(&fits(MAX_REQUEST + 1)), "431");
     let endless = format!("GET /{}", "x".repeat(MAX_REQUEST));
-    assert_eq!(judge(&endless.as_bytes()[..MAX_REQUEST - 1], None), Decision::NeedMore);
+    assert_eq!(judge(&endless.as_bytes()[..MAX_REQUEST - 1], &Policy::default()), Decision::NeedMore);
     assert_eq!(status(&endless.as_bytes()[..MAX_REQUEST]), "431");
 }
 
@@ -301,7 +325,7 @@ proptest! {
         end in prop::sample::select(vec!["", "\r\n\r\n", " HTTP/1.1\r\n\r\n"]),
     ) {
         let request = [start.as_bytes(), &bytes, end.as_bytes()].concat();
-        match judge(&request, Some(8001)) {
+        match judge(&request, &policy()) {
             Decision::NeedMore => {}
             Decision::Accept { .. } => prop_assert!(false, "no key was sent"),
             Decision::Refuse { .. } => drop(refused(&request)),
@@ -319,7 +343,7 @@ proptest! {
             let at = at.index(request.len());
             request[at] = byte;
         }
-        match judge(&request, Some(8001)) {
+        match judge(&request, &policy()) {
             Decision::NeedMore => {}
             Decision::Accept { consumed, .. } => prop_assert!(consumed <= request.len()),
             Decision::Refuse { .. } => drop(refused(&request)),

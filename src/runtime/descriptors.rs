@@ -1,0 +1,24 @@
+//! How many descriptors (sockets, mostly) this process may have open.
+
+use std::io;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// As many as it may allow itself: the hard limit.
+pub fn most() -> usize {
+    getrlimit(Resource::Nofile).maximum.map_or(usize::MAX, |most| most.try_into().unwrap_or(usize::MAX))
+}
+
+/// Allows itself so many, or all that it may: raises the soft limit, which shells set low for the sake of
+/// old programs. Never lowers it.
+///
+/// # Errors
+/// The kernel's.
+pub fn allow(wanted: usize) -> io::Result<()> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = (wanted as u64).min(maximum.unwrap_or(u64::MAX));
+    if current.is_some_and(|current| current < wanted) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })?;
+    }
+    Ok(())
+}

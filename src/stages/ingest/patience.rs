@@ -1,0 +1,167 @@
+//! Who has taken too long: handshakes and closings that do not end, and connections on which nothing comes.
+//!
+//! No connection has a timer. All of them are looked at now and then: those with a deadline four times a
+//! second while there are any, the silent ones eight times in `ingest.ping_interval`. What comes on a
+//! connection costs one store.
+
+use super::connection::State;
+use super::{Ingest, SWEEP_NS};
+use crate::runtime::clock::Now;
+use crate::telemetry::refusal::Refusal;
+
+/// Looks at all connections in the time in which a silent one is pinged.
+const LOOKS: u64 = 8;
+/// The shortest and the longest time between two looks, ns.
+const LOOK_NS: (u64, u64) = (10_000_000, 5_000_000_000);
+/// The code with which a silent connection is closed, as other servers do.
+const SILENT: (u16, &str) = (1001, "nothing came, and no answer to a ping");
+
+/// When to look for silent connections, and what silence asks for; pure.
+///
+/// What must always hold: time in which this thread did not look is nobody's silence (the process was
+/// stopped, the machine slept): what has come meanwhile may not have been read yet.
+#[derive(Debug)]
+pub(super) struct KeepAlive {
+    /// 0: never.
+    interval_ns: u64,
+    next_ns: u64,
+    /// Since when silence counts.
+    since_ns: u64,
+}
+
+/// What silence asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Then {
+    Nothing,
+    Ping,
+    Close,
+}
+
+impl KeepAlive {
+    pub(super) fn new(interval_ns: u64) -> Self {
+        Self { interval_ns, next_ns: 0, since_ns: 0 }
+    }
+
+    /// When to look next.
+    pub(super) fn next_ns(&self) -> Option<u64> {
+        (self.interval_ns > 0).then_some(self.next_ns)
+    }
+
+    /// Whether to look now.
+    fn begins(&mut self, now_ns: u64) -> bool {
+        if self.interval_ns == 0 || now_ns < self.next_ns {
+            return false;
+        }
+        let every_ns = (self.interval_ns / LOOKS).clamp(LOOK_NS.0, LOOK_NS.1);
+        if now_ns - self.next_ns > every_ns {
+            self.since_ns = now_ns;
+        }
+        self.next_ns = now_ns + every_ns;
+        true
+    }
+
+    /// Of a connection that was last heard and last pinged then.
+    fn judge(&self, heard_ns: u64, pinged_ns: u64, now_ns: u64) -> Then {
+        let heard_ns = heard_ns.max(self.since_ns);
+        let long_ago = |ns: u64| now_ns.saturating_sub(ns) >= self.interval_ns;
+        if pinged_ns > heard_ns {
+            return if long_ago(pinged_ns) { Then::Close } else { Then::Nothing };
+        }
+        if long_ago(heard_ns) { Then::Ping } else { Then::Nothing }
+    }
+}
+
+impl Ingest {
+    /// Puts out whoever's patience has run out.
+    pub(super) fn sweep(&mut self, now: Now) {
+        if !self.impatient || now.mono_ns < self.next_sweep_ns {
+            return;
+        }
+        self.next_sweep_ns = now.mono_ns + SWEEP_NS;
+        self.impatient = false;
+        for slot in 0..self.connections.len() as u32 {
+            let Some(Some(conn)) = self.connections.get(slot as usize) else {
+                continue;
+            };
+            match conn.state {
+                State::Open => {}
+                State::Handshake { deadline_ns, .. }
+                | State::Finishing { deadline_ns, .. }
+                | State::Lingering { deadline_ns } => {
+                    if now.mono_ns >= deadline_ns {
+                        if let State::Handshake { .. } = conn.state {
+                            self.options.counters.handshakes_refused[Refusal::Timeout.index()].add(1);
+                        }
+                        self.drop_connection(slot);
+                    } else {
+                        self.impatient = true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Pings connections on which nothing has come for long, and closes those that do not answer.
+    pub(super) fn look_for_silent(&mut self, now: Now) {
+        if self.drain.is_some() || !self.keep_alive.begins(now.mono_ns) {
+            return;
+        }
+        for slot in 0..self.connections.len() as u32 {
+            let Some(Some(conn)) = self.connections.get_mut(slot as usize) else {
+                continue;
+            };
+            // What stands in the queue has something to be read: who waits for us is not silent.
+            if conn.state != State::Open || conn.queued {
+                continue;
+            }
+            match self.keep_alive.judge(conn.heard_ns, conn.pinged_ns, now.mono_ns) {
+                Then::Nothing => {}
+                Then::Ping => {
+                    conn.pinged_ns = now.mono_ns;
+                    conn.ping();
+                    self.flush_connection(slot);
+                }
+                Then::Close => {
+                    self.options.counters.silent_closed.add(1);
+                    let (code, reason) = SILENT;
+                    self.impatient |= conn.finish(code, reason, now.mono_ns);
+                    self.waiting.push(slot);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: u64 = 1_000_000_000;
+
+    #[test]
+    fn silence_is_pinged_and_then_closed() {
+        let mut keep_alive = KeepAlive::new(30 * S);
+        assert!(keep_alive.begins(100 * S));
+        let judge = |heard, pinged, now| keep_alive.judge(heard * S, pinged * S, now * S);
+        assert_eq!(judge(110, 0, 139), Then::Nothing);
+        assert_eq!(judge(110, 0, 140), Then::Ping);
+        assert_eq!(judge(110, 140, 169), Then::Nothing, "the answer has as long");
+        assert_eq!(judge(110, 140, 170), Then::Close);
+        assert_eq!(judge(141, 140, 170), Then::Nothing, "it has answered");
+        assert_eq!(judge(141, 140, 171), Then::Ping);
+    }
+
+    #[test]
+    fn time_in_which_nobody_looked_is_no_silence() {
+        let mut keep_alive = KeepAlive::new(30 * S);
+        assert!(keep_alive.begins(100 * S));
+        assert!(!keep_alive.begins(103 * S), "eight times in thirty seconds");
+        assert!(keep_alive.begins(104 * S));
+        assert_eq!(keep_alive.judge(101 * S, 0, 140 * S), Then::Ping);
+        // The process was stopped for a minute, with a ping on its way.
+        assert!(keep_alive.begins(164 * S));
+        assert_eq!(keep_alive.judge(101 * S, 103 * S, 164 * S), Then::Nothing);
+        assert_eq!(keep_alive.judge(101 * S, 103 * S, 194 * S), Then::Ping);
+        assert!(!KeepAlive::new(0).begins(500 * S), "off");
+    }
+}

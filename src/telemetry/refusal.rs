@@ -1,0 +1,71 @@
+//! Why an upgrade request was refused.
+
+/// Why an upgrade request was refused; each but the time-out is the code of an answer as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `/`: the dashboard has its own port.
+    DashboardElsewhere,
+    /// Not an HTTP/1.1 request.
+    BadRequest,
+    /// `Sec-WebSocket-Key` is not 16 bytes in base64.
+    BadKey,
+    /// It has a body.
+    UnexpectedBody,
+    /// A page of an origin that may not send events.
+    ForeignOrigin,
+    /// Another path than `/ws/ingest`.
+    NotFound,
+    /// No WebSocket is asked for.
+    UpgradeRequired,
+    /// Another version of WebSocket than 13.
+    UnsupportedVersion,
+    /// More than 16 KiB.
+    RequestTooLarge,
+    /// More headers than are taken.
+    TooManyHeaders,
+    /// It was not whole when the daemon ended.
+    Draining,
+    /// It was not whole within `ingest.handshake_timeout`; without an answer.
+    Timeout,
+}
+
+impl Refusal {
+    /// All reasons, in the order of [`Refusal::index`].
+    pub const ALL: [Self; 12] = [
+        Self::DashboardElsewhere,
+        Self::BadRequest,
+        Self::BadKey,
+        Self::UnexpectedBody,
+        Self::ForeignOrigin,
+        Self::NotFound,
+        Self::UpgradeRequired,
+        Self::UnsupportedVersion,
+        Self::RequestTooLarge,
+        Self::TooManyHeaders,
+        Self::Draining,
+        Self::Timeout,
+    ];
+
+    /// The code in the answer, and the label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DashboardElsewhere => "dashboard_elsewhere",
+            Self::BadRequest => "bad_request",
+            Self::BadKey => "bad_websocket_key",
+            Self::UnexpectedBody => "unexpected_body",
+            Self::ForeignOrigin => "foreign_origin",
+            Self::NotFound => "not_found",
+            Self::UpgradeRequired => "upgrade_required",
+            Self::UnsupportedVersion => "unsupported_version",
+            Self::RequestTooLarge => "request_too_large",
+            Self::TooManyHeaders => "too_many_headers",
+            Self::Draining => "draining",
+            Self::Timeout => "timeout",
+        }
+    }
+
+    /// Position in [`Refusal::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
