@@ -5,7 +5,6 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
 use std::time::Duration;
 
 use common::{Daemon, PATIENCE, wait_for};
@@ -31,12 +30,6 @@ fn answer(stream: &mut TcpStream) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-fn metric(daemon: &Daemon, name: &str) -> u64 {
-    let (_, text) = daemon.get("/metrics");
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("{name} in {text}")).parse().unwrap()
-}
-
 #[test]
 fn a_request_that_does_not_come_in_time_is_told_so_and_holds_up_nobody() {
     let daemon = Daemon::start(1, 1, QUICK);
@@ -47,8 +40,8 @@ fn a_request_that_does_not_come_in_time_is_told_so_and_holds_up_nobody() {
         let said = answer(stream);
         assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
     }
-    assert_eq!(metric(&daemon, "flumen_http_timeouts_total"), 30);
-    wait_for("all to be forgotten", || (metric(&daemon, "flumen_http_connections") == 1).then_some(()));
+    assert_eq!(daemon.metric("flumen_http_timeouts_total"), 30.0);
+    wait_for("all to be forgotten", || (daemon.metric("flumen_http_connections") == 1.0).then_some(()));
 }
 
 #[test]
@@ -60,7 +53,7 @@ fn one_connection_too_many_is_refused_and_counted() {
     assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("http.connections"), "{said}");
     drop(idle);
     wait_for("room again", || (daemon.get("/health").0 == 200).then_some(()));
-    assert!(metric(&daemon, "flumen_http_connections_refused_total") >= 1);
+    assert!(daemon.metric("flumen_http_connections_refused_total") >= 1.0);
 }
 
 /// A window of many groups, so that answers are long.
@@ -90,7 +83,7 @@ fn who_asks_for_much_and_reads_nothing_delays_nobody() {
     let ask = b"GET /api/aggregates/w?limit=10000 HTTP/1.1\r\nHost: h\r\n\r\n";
     let greedy: Vec<_> = (0..100).map(|_| open(&daemon, ask)).collect();
     // A hundred answers of megabytes do not fit: those with most to read are put out.
-    wait_for("room to be made", || (metric(&daemon, "flumen_http_evictions_total") > 50).then_some(()));
+    wait_for("room to be made", || (daemon.metric("flumen_http_evictions_total") > 50.0).then_some(()));
     for _ in 0..20 {
         assert_eq!(daemon.get("/api/windows").0, 200);
     }
@@ -153,15 +146,10 @@ fn a_smuggled_request_is_refused() {
 fn descriptors_that_run_out_and_come_back_leave_the_port_alive() {
     let daemon = Daemon::start(1, 1, "");
     assert_eq!(daemon.get("/health").0, 200);
-    let limit = |soft: u64| {
-        let pid = daemon.pid().to_string();
-        let status = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={soft}:")]).status();
-        assert!(status.unwrap().success(), "prlimit of util-linux");
-    };
-    let used = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count() as u64;
+    let used = daemon.descriptors();
     // Room for two more descriptors or none: the gate gets a client, and the server behind nothing.
     for spare in [0, 1, 2, 3, 4] {
-        limit(used + spare);
+        daemon.limit(&format!("--nofile={}:", used + spare));
         let streams: Vec<_> = (0..8)
             .map(|_| open(&daemon, b"GET /health HTTP/1.0\r\n\r\n"))
             .inspect(|stream| stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap())
@@ -170,7 +158,7 @@ fn descriptors_that_run_out_and_come_back_leave_the_port_alive() {
             // Whatever comes, or nothing; it ends.
             stream.read_to_end(&mut Vec::new()).ok();
         }
-        limit(1_024);
+        daemon.limit("--nofile=1024:");
         eprintln!("spare {spare}");
         wait_for("an answer again", || {
             let mut stream = open(&daemon, b"GET /health HTTP/1.0\r\n\r\n");
