@@ -132,7 +132,7 @@ fn a_stream_of_new_names_stays_below_the_bound_that_check_prints() {
     let bound_kib = bound_kib + names_kib;
     let start_kib = daemon.status("VmRSS");
     let mut socket = daemon.connect("/ws/ingest?ack=1");
-    let (batches, per_batch) = (100, 1_000);
+    let (batches, per_batch) = (300, 1_000);
     for batch in 1..=batches {
         let events: Vec<_> = (0..per_batch)
             .map(|n| {
