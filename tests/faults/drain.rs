@@ -6,8 +6,8 @@ use std::net::TcpStream;
 use serde_json::json;
 
 use crate::common::record::Record;
-use crate::common::{Daemon, PATIENCE, wait_for};
-use crate::rig::{FalseClock, Greedy, Polite, Traced, can_trace};
+use crate::common::{Daemon, PATIENCE};
+use crate::rig::{FalseClock, Greedy, Polite, Traced, can_trace, wait_backpressure};
 
 /// Ends the daemon in order; the counters it says last.
 fn drained(mut daemon: Daemon) -> String {
@@ -48,7 +48,7 @@ fn a_drain_ends_in_order_under_overload_and_with_readers_that_stall() {
     let seen = polite.end();
     let held = Traced::hold(&daemon, "window-0");
     let greedy: Vec<_> = (0..3).map(|_| Greedy::start(&daemon, "greedy", 100)).collect();
-    wait_for("reading to stop", || (daemon.stats()["processor"]["backpressure_events"] == 1).then_some(()));
+    wait_backpressure(&daemon);
     daemon.signal("TERM");
     daemon.wait_said("draining, at most");
     held.let_go();

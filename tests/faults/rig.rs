@@ -276,6 +276,13 @@ impl Greedy {
     }
 }
 
+/// Waits until reading has stopped at least once.
+pub fn wait_backpressure(daemon: &Daemon) {
+    wait_for("reading to stop", || {
+        (daemon.stats()["processor"]["backpressure_events"].as_u64() > Some(0)).then_some(())
+    });
+}
+
 /// Waits until a number has stood still for a while; the number.
 pub fn settled(what: &str, mut look: impl FnMut() -> u64) -> u64 {
     let mut last = (look(), Instant::now());
