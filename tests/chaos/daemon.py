@@ -1,5 +1,6 @@
 """The daemon as a process: started with a clock that can be turned, looked at, ended."""
 
+import collections
 import json
 import os
 import resource
@@ -98,9 +99,9 @@ class Daemon:
         return self.status("VmRSS")
 
     def threads(self):
-        """Names of the threads, and how many there are: those of the HTTP server behind have their maker's."""
-        tasks = list(Path(f"/proc/{self.pid}/task").iterdir())
-        return sorted({task.joinpath("comm").read_text().strip() for task in tasks} - {"flumen"}), len(tasks)
+        """By name, how many threads there are; those of the HTTP server behind have the name of their maker."""
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        return dict(sorted(collections.Counter(task.joinpath("comm").read_text().strip() for task in tasks).items()))
 
     def signal(self, number):
         self.process.send_signal(number)

@@ -239,7 +239,12 @@ pub fn collect_windows(daemon: &Daemon) -> std::thread::JoinHandle<Vec<Value>> {
     let handle = std::thread::spawn(move || {
         let mut windows = Vec::new();
         let mut name = String::new();
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        // A reader that is put out may find its last line cut.
+        while stream.read_line(&mut line).is_ok_and(|_| line.ends_with('\n')) {
+            let text = std::mem::take(&mut line);
+            let line = text.trim_end();
             if line.is_empty() {
                 name.clear();
             } else if let Some(event) = line.strip_prefix("event: ") {
