@@ -33,6 +33,8 @@ pub const EXIT_DRAIN_TIMEOUT: u8 = 75;
 
 /// How long threads may take to begin.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a thread that panics may take to be heard of once those behind it have ended.
+const UNWIND: Duration = Duration::from_millis(500);
 /// How long SSE clients may take to read the last results.
 const LAST_RESULTS: Duration = Duration::from_secs(2);
 
@@ -85,6 +87,31 @@ impl Supervisor {
         Arc::clone(&self.wake)
     }
 
+    /// Who is to blame: a thread that panics drops its rings before its end is reported, and those
+    /// behind it, whose input that ends, may be heard of first.
+    fn culprit(&self, first: Ended) -> Ended {
+        let deadline = Instant::now() + UNWIND;
+        let mut next = Ok(first.clone());
+        while let Ok(ended) = next {
+            if ended.panicked {
+                return ended;
+            }
+            next = self.ended.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        }
+        first
+    }
+
+    /// Says which thread died; returns the exit code for it.
+    pub fn died(&self, ended: Ended) -> u8 {
+        let ended = self.culprit(ended);
+        let how = if ended.panicked { "panicked" } else { "ended" };
+        tracing::error!(
+            thread = ended.name,
+            "a thread {how}; a daemon without it would only look alive, so the process ends"
+        );
+        EXIT_THREAD_DIED
+    }
+
     /// Sleeps until something happens or `deadline` has come.
     pub fn wait(&mut self, deadline: Option<Instant>) -> std::io::Result<Wake> {
         loop {
@@ -131,7 +158,7 @@ pub fn run(
     let clock = Clock::start();
     let running = pipeline::start(config, plan, &supervisor.spawner, passed, clock)?;
     match until_ready(supervisor, &running)? {
-        Wake::Ended(ended) => return Ok(died(&ended)),
+        Wake::Ended(ended) => return Ok(supervisor.died(ended)),
         Wake::Stop => return drain(supervisor, running, config.shutdown.timeout),
         _ => {}
     }
@@ -162,7 +189,7 @@ pub fn run(
                 };
                 notify::ready(status);
             }
-            Wake::Ended(ended) => return Ok(died(&ended)),
+            Wake::Ended(ended) => return Ok(supervisor.died(ended)),
             Wake::Timeout => watch.tick(&running, Instant::now()),
         }
     }
@@ -211,7 +238,7 @@ pub fn drain(supervisor: &mut Supervisor, running: Running, timeout: Duration) -
         // The report of a thread's end comes just before the end itself.
         let soon = Instant::now() + Duration::from_millis(5);
         match supervisor.wait(Some(deadline.min(soon)))? {
-            Wake::Ended(ended) if ended.panicked => return Ok(died(&ended)),
+            Wake::Ended(ended) if ended.panicked => return Ok(supervisor.died(ended)),
             Wake::Timeout if Instant::now() >= deadline => {
                 tracing::error!("the drain took longer than shutdown.timeout ({timeout:?}); ending anyway");
                 return Ok(EXIT_DRAIN_TIMEOUT);
@@ -237,14 +264,4 @@ pub fn drain(supervisor: &mut Supervisor, running: Running, timeout: Duration) -
         start.elapsed().as_secs_f64()
     );
     Ok(0)
-}
-
-/// Says which thread died; returns the exit code for it.
-pub fn died(ended: &Ended) -> u8 {
-    let how = if ended.panicked { "panicked" } else { "ended" };
-    tracing::error!(
-        thread = ended.name,
-        "a thread {how}; a daemon without it would only look alive, so the process ends"
-    );
-    EXIT_THREAD_DIED
 }

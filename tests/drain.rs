@@ -2,41 +2,12 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{Daemon, LAYOUTS, PATIENCE, event, now_s, read_ack, read_close, wait_for};
+use common::{Daemon, LAYOUTS, collect_windows, event, now_s, read_ack, read_close, wait_for};
 use serde_json::Value;
 use tungstenite::Message;
-
-/// Reads an SSE stream to its end; the data of all `event: window` messages.
-fn collect_windows(daemon: &Daemon) -> std::thread::JoinHandle<Vec<Value>> {
-    let mut stream = TcpStream::connect(daemon.http).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let host = daemon.http;
-    write!(stream, "GET /stream/metrics HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n\r\n")
-        .unwrap();
-    let handle = std::thread::spawn(move || {
-        let mut windows = Vec::new();
-        let mut name = String::new();
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            if line.is_empty() {
-                name.clear();
-            } else if let Some(event) = line.strip_prefix("event: ") {
-                name = event.to_owned();
-            } else if let Some(data) = line.strip_prefix("data: ")
-                && name == "window"
-            {
-                windows.push(serde_json::from_str(data).unwrap());
-            }
-        }
-        windows
-    });
-    wait_for("the subscriber to be there", || (daemon.stats()["sse_subscribers"] == 1).then_some(()));
-    handle
-}
 
 #[test]
 fn every_acknowledged_event_is_in_a_published_window() {

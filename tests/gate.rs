@@ -5,7 +5,6 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
 use std::time::Duration;
 
 use common::{Daemon, PATIENCE, wait_for};
@@ -150,15 +149,10 @@ fn a_smuggled_request_is_refused() {
 fn descriptors_that_run_out_and_come_back_leave_the_port_alive() {
     let daemon = Daemon::start(1, 1, "");
     assert_eq!(daemon.get("/health").0, 200);
-    let limit = |soft: u64| {
-        let pid = daemon.pid().to_string();
-        let status = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={soft}:")]).status();
-        assert!(status.unwrap().success(), "prlimit of util-linux");
-    };
-    let used = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count() as u64;
+    let used = daemon.descriptors();
     // Room for two more descriptors or none: the gate gets a client, and the server behind nothing.
     for spare in [0, 1, 2, 3, 4] {
-        limit(used + spare);
+        daemon.limit(&format!("--nofile={}:", used + spare));
         let streams: Vec<_> = (0..8)
             .map(|_| open(&daemon, b"GET /health HTTP/1.0\r\n\r\n"))
             .inspect(|stream| stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap())
@@ -167,7 +161,7 @@ fn descriptors_that_run_out_and_come_back_leave_the_port_alive() {
             // Whatever comes, or nothing; it ends.
             stream.read_to_end(&mut Vec::new()).ok();
         }
-        limit(1_024);
+        daemon.limit("--nofile=1024:");
         eprintln!("spare {spare}");
         wait_for("an answer again", || {
             let mut stream = open(&daemon, b"GET /health HTTP/1.0\r\n\r\n");

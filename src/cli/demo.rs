@@ -38,7 +38,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<u8, Failure> {
     let passed = Passed::default();
     let running = crate::pipeline::start(&config, &plan, &supervisor.spawner, passed, clock)?;
     match supervise::until_ready(&mut supervisor, &running)? {
-        supervise::Wake::Ended(ended) => return Ok(supervise::died(&ended)),
+        supervise::Wake::Ended(ended) => return Ok(supervisor.died(ended)),
         supervise::Wake::Stop => {
             return Ok(supervise::drain(&mut supervisor, running, config.shutdown.timeout)?);
         }
@@ -74,7 +74,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<u8, Failure> {
         let soon = std::time::Instant::now() + std::time::Duration::from_millis(100);
         match supervisor.wait(deadline.then_some(soon))? {
             supervise::Wake::Stop => break,
-            supervise::Wake::Ended(ended) => code = Some(supervise::died(&ended)),
+            supervise::Wake::Ended(ended) => code = Some(supervisor.died(ended)),
             supervise::Wake::Reload | supervise::Wake::Timeout => {}
         }
     }

@@ -3,6 +3,8 @@
 
 #![allow(dead_code)]
 
+pub mod record;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -120,11 +122,9 @@ impl Daemon {
         stats
     }
 
-    /// A figure of `/metrics`, named with its labels as they are written there.
+    /// A counter of `/metrics`, as [`Daemon::reading`].
     pub fn metric(&self, name: &str) -> u64 {
-        let (_, text) = self.get("/metrics");
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("{name} in {text}")).parse().unwrap()
+        self.reading(name) as u64
     }
 
     /// Waits until `events` has ended that many events and nothing is in flight.
@@ -134,6 +134,37 @@ impl Daemon {
             let e = &stats["events"];
             (e["received"] == events && e["in_flight"] == 0).then_some(stats)
         })
+    }
+
+    /// A value of `/metrics`, by its name and labels as they stand there.
+    pub fn reading(&self, name: &str) -> f64 {
+        let (_, text) = self.get("/metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} in {text}")).parse().unwrap()
+    }
+
+    /// A number of `/proc/PID/status`, such as `VmRSS` (KiB).
+    pub fn status(&self, name: &str) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let value = line.and_then(|rest| rest.split_whitespace().next());
+        value.unwrap_or_else(|| panic!("{name} in {text}")).parse().unwrap()
+    }
+
+    /// Changes the daemon's limits (by util-linux's `prlimit`): `--nofile=64:` or `--as=1000000:`.
+    pub fn limit(&self, limit: &str) {
+        let status = Command::new("prlimit").args(["--pid", &self.pid().to_string(), limit]).status();
+        assert!(status.unwrap().success(), "prlimit of util-linux");
+    }
+
+    /// Descriptors that the daemon has open.
+    pub fn descriptors(&self) -> u64 {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count() as u64
+    }
+
+    /// What the daemon has said on stderr so far.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
     }
 
     /// Sends a signal (by the `kill` program).
@@ -201,6 +232,38 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Reads an SSE stream to its end; the data of all `event: window` messages.
+pub fn collect_windows(daemon: &Daemon) -> std::thread::JoinHandle<Vec<Value>> {
+    let mut stream = TcpStream::connect(daemon.http).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let host = daemon.http;
+    write!(stream, "GET /stream/metrics HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n\r\n")
+        .unwrap();
+    let handle = std::thread::spawn(move || {
+        let mut windows = Vec::new();
+        let mut name = String::new();
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        // A reader that is put out may find its last line cut.
+        while stream.read_line(&mut line).is_ok_and(|_| line.ends_with('\n')) {
+            let text = std::mem::take(&mut line);
+            let line = text.trim_end();
+            if line.is_empty() {
+                name.clear();
+            } else if let Some(event) = line.strip_prefix("event: ") {
+                name = event.to_owned();
+            } else if let Some(data) = line.strip_prefix("data: ")
+                && name == "window"
+            {
+                windows.push(serde_json::from_str(data).unwrap());
+            }
+        }
+        windows
+    });
+    wait_for("the subscriber to be there", || (daemon.stats()["sse_subscribers"] == 1).then_some(()));
+    handle
 }
 
 /// Reads messages until an ack covers frame `seq`; the errors that came before it, and the ack.

@@ -1,13 +1,12 @@
 //! The two that are judged, behind one face; frames; the record.
 
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use flumen::event::frame::write_masked;
 use mio::Waker;
-use serde_json::{Value, json};
+use serde_json::json;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::{Message, WebSocket};
 
@@ -122,32 +121,15 @@ impl Polite<'_> {
     }
 }
 
-static RECORD: Mutex<()> = Mutex::new(());
-
-/// What one test has seen, for `docs/RELIABILITY.md`: nothing while it has not passed.
-pub struct Record(&'static str);
+/// What one test has seen: nothing while it has not passed.
+pub struct Record(common::record::Record);
 
 impl Record {
     pub fn begin(name: &'static str) -> Self {
-        Self::write(name, None);
-        Self(name)
+        Self(common::record::Record::begin("conformance", name))
     }
 
     pub fn passed(self, cases: u64) {
-        Self::write(self.0, Some(json!({ "cases": cases, "passed": cases })));
-    }
-
-    fn write(name: &str, value: Option<Value>) {
-        let _one_at_a_time = RECORD.lock();
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("reliability");
-        std::fs::create_dir_all(&folder).unwrap();
-        let file = folder.join("conformance.json");
-        let text = std::fs::read_to_string(&file).unwrap_or_else(|_| "{}".to_owned());
-        let mut record: serde_json::Map<String, Value> = serde_json::from_str(&text).unwrap();
-        match value {
-            Some(value) => record.insert(name.to_owned(), value),
-            None => record.remove(name),
-        };
-        std::fs::write(&file, serde_json::to_string_pretty(&record).unwrap() + "\n").unwrap();
+        self.0.passed(json!({ "cases": cases, "passed": cases }));
     }
 }

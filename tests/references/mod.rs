@@ -307,3 +307,23 @@ fn files_and_names_in_the_recipes_exist() {
     }
     findings.report(60);
 }
+
+/// In docs/RELIABILITY.md names of several words are tests, and paths are files.
+#[test]
+fn what_the_promises_rest_on_exists() {
+    let sources = sources(&["src", "tests"]);
+    let known: BTreeSet<&str> = words(&sources, "").collect();
+    let mut findings = Findings::default();
+    let name = "docs/RELIABILITY.md";
+    for span in spans(&read(name)) {
+        let is_path = ["src/", "tests/", "scripts/", "fuzz/"].iter().any(|folder| span.starts_with(folder));
+        let is_name = span.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        if is_path {
+            let path = span.split(' ').next().unwrap();
+            findings.refers(name, "file", path, root().join(path).exists());
+        } else if is_name && span.matches('_').count() >= 3 {
+            findings.refers(name, "test", &span, known.contains(span.as_str()));
+        }
+    }
+    findings.report(20);
+}

@@ -376,7 +376,10 @@ impl Stage for Publish {
         // Looked at before the rings are emptied, so that nothing can slip in between.
         let ended = self.shards.iter().all(|s| s.reports.ended()) && self.letters.iter().all(Rx::ended);
         self.refresh_settings(now);
-        let mut worked = self.take_reports() | self.take_letters() | self.take_late() | self.take_newcomers();
+        // More is taken in once what is complete is out: a window thread that closes faster than results go
+        // out waits at its ring, and nothing piles up in between.
+        let mut worked = self.all_out && self.take_reports();
+        worked |= self.take_letters() | self.take_late() | self.take_newcomers();
         worked |= self.publish_due(now, ended);
         self.sweep_names();
         if self.live_changed && now.mono_ns >= self.next_live_ns {

@@ -33,12 +33,14 @@ impl Publish {
     /// Publishes what is complete; with `all`, also what is still open, as not final. Not all of
     /// a window with a hundred thousand groups in one turn; says whether there was anything.
     pub(super) fn publish_due(&mut self, now: Now, all: bool) -> bool {
+        let behind = !self.all_out;
         for published in 0..RESULTS_PER_TURN {
             let Some(complete) = self.merger.next(all) else {
                 self.settle();
                 self.show_firing();
                 self.all_out = true;
-                return published > 0;
+                // Who was behind has left reports in their rings.
+                return published > 0 || behind;
             };
             self.publish_result(complete, now);
         }

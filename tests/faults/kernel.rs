@@ -1,0 +1,203 @@
+//! What the kernel does to a process: no descriptors, a failing system call, a stop, no memory.
+
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::json;
+use tungstenite::Message;
+
+use crate::common::record::Record;
+use crate::common::{Daemon, PATIENCE, connect, event, now_s, read_ack, wait_for};
+use crate::rig::{Polite, Traced, can_trace};
+
+#[test]
+fn descriptors_run_out_and_come_back_on_the_ingest_port() {
+    let record = Record::begin("faults", "descriptors");
+    let daemon = Daemon::start(1, 1, "");
+    let polite = Polite::start(&daemon, "polite");
+    polite.wait_more(20);
+    daemon.limit(&format!("--nofile={}:", daemon.descriptors()));
+    let ingest = daemon.ingest;
+    // The kernel connects them; the daemon has no descriptor to take them with.
+    let waiting: Vec<_> = (0..10)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let mut socket = connect(ingest, "/ws/ingest?ack=1");
+                socket.send(Message::text(event("newcomer", now_s(), 1.0))).unwrap();
+                read_ack(&mut socket, 1).1
+            })
+        })
+        .collect();
+    daemon.wait_said("times no connection could be accepted in the last 1 s (ingest ");
+    polite.wait_more(50);
+    assert!(waiting.iter().all(|client| !client.is_finished()), "somebody was let in");
+    daemon.limit("--nofile=1024:");
+    for client in waiting {
+        assert_eq!(client.join().unwrap()["accepted"], 1);
+    }
+    let errors = daemon.reading("flumen_accept_errors_total");
+    // One attempt in 100 ms, not a loop that burns.
+    assert!(errors >= 1.0, "{errors}");
+    let seen = polite.end();
+    assert_eq!(seen.rejected, 0);
+    daemon.wait_received(seen.sent + 10);
+    record.passed(json!({ "accept_errors": errors, "waited_and_let_in": 10, "polite_events": seen.sent,
+        "polite_worst_ms": seen.worst().as_millis() as u64 }));
+}
+
+#[test]
+fn a_thread_that_panics_ends_the_process_with_70_and_its_name() {
+    if !can_trace("a thread that panics") {
+        return;
+    }
+    let record = Record::begin("faults", "panic");
+    let mut daemon = Daemon::start(1, 1, "");
+    // What the ingest thread documents as its panic: the kernel refuses to poll.
+    let traced = Traced::attach(&daemon, "ingest-0", "epoll_wait:error=EBADF");
+    drop(TcpStream::connect(daemon.ingest));
+    let (status, said) = daemon.wait_end();
+    traced.let_go();
+    assert_eq!(status.code(), Some(70), "{said}");
+    assert!(said.contains("panic: polling sockets failed: Bad file descriptor"), "{said}");
+    // The threads behind it end first, because their input does; they are not to be blamed.
+    let blame = said.lines().find(|line| line.contains("so the process ends")).unwrap();
+    assert!(blame.contains("a thread panicked") && blame.ends_with("thread=ingest-0"), "{said}");
+    record.passed(json!({ "exit_code": 70 }));
+}
+
+#[test]
+fn a_process_that_was_stopped_goes_on_and_no_thread_is_called_stalled() {
+    let record = Record::begin("faults", "stopped");
+    // Longer than half of the 15 s after which a thread is stalled, so that the pause is noticed.
+    let seconds =
+        std::env::var("FAULTS_STOP_SECONDS").map_or(10, |s| s.parse().expect("a number of seconds"));
+    let daemon = Daemon::start(2, 2, "");
+    let clients: Vec<_> =
+        ["stopped-0", "stopped-1", "stopped-2"].map(|source| Polite::start(&daemon, source)).into();
+    clients.iter().for_each(|client| client.wait_more(20));
+    daemon.signal("STOP");
+    // The fault itself takes this long.
+    std::thread::sleep(Duration::from_secs(seconds));
+    daemon.signal("CONT");
+    daemon.wait_said("the process did not run for ");
+    clients.iter().for_each(|client| client.wait_more(50));
+    let seen: Vec<_> = clients.into_iter().map(Polite::end).collect();
+    let sent = seen.iter().map(|s| s.sent).sum();
+    assert!(seen.iter().all(|s| s.rejected == 0 && s.worst() >= Duration::from_secs(seconds - 1)));
+    daemon.wait_received(sent);
+    let said = daemon.said();
+    assert!(!said.contains("has not turned"), "{said}");
+    record.passed(json!({ "stopped_s": seconds, "events": sent, "acknowledged": sent }));
+}
+
+#[test]
+fn memory_that_runs_out_ends_the_process_with_a_word() {
+    let record = Record::begin("faults", "no_memory");
+    let mut daemon = Daemon::start(1, 1, "");
+    // Room for another 16 MiB of addresses, and then a million keys that need more.
+    daemon.limit(&format!("--as={}:", (daemon.status("VmSize") + 16 * 1024) * 1024));
+    let mut socket = daemon.connect("/ws/ingest");
+    for batch in 0..1_000 {
+        let events: Vec<_> = (0..1_000).map(|n| event(&format!("key-{batch}-{n}"), now_s(), 1.0)).collect();
+        if socket.send(Message::text(format!("[{}]", events.join(",")))).is_err() {
+            break;
+        }
+    }
+    let (status, said) = daemon.wait_end();
+    use std::os::unix::process::ExitStatusExt;
+    // Rust's own end: a message, and abort. systemd starts it again.
+    assert_eq!(status.signal(), Some(6), "{status:?}: {said}");
+    assert!(said.contains("memory allocation of"), "{said}");
+    record.passed(json!({ "signal": "SIGABRT", "message": "memory allocation of … bytes failed" }));
+}
+
+#[test]
+fn a_stream_of_new_names_stays_below_the_bound_that_check_prints() {
+    let record = Record::begin("faults", "new_names");
+    // The names themselves are bounded by these; rings, pools and history by what `flumen check` prints.
+    let limits =
+        "[limits]\nkeys = 5000\nfield_names = 500\nevent_types = 50\n[publish]\nhistory_bytes = \"64KiB\"\n";
+    // Generously: docs/OPERATIONS.md reckons 350 bytes for a source in its session, and 400 for a field.
+    let names_kib = 5_000 * 2;
+    let daemon = Daemon::start(1, 1, limits);
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_flumen"))
+        .args(["check", &daemon.dir.join("flumen.toml").to_string_lossy()])
+        .output()
+        .unwrap();
+    let plan = String::from_utf8(output.stdout).unwrap();
+    let bound_kib: u64 = plan
+        .lines()
+        .find_map(|line| line.trim().strip_suffix("KiB  in all")?.trim().parse().ok())
+        .unwrap_or_else(|| panic!("a bound in {plan}"));
+    let bound_kib = bound_kib + names_kib;
+    let start_kib = daemon.status("VmRSS");
+    let mut socket = daemon.connect("/ws/ingest?ack=1");
+    let (batches, per_batch) = (600, 1_000);
+    for batch in 1..=batches {
+        let events: Vec<_> = (0..per_batch)
+            .map(|n| {
+                let name = format!("{batch}-{n}-{}", "x".repeat(40));
+                let now = now_s();
+                format!(
+                    r#"{{"source":"s{name}","type":"t{}","timestamp":{now:.3},"data":{{"f{name}":{n}}},"metadata":{{"m{name}":"v{name}"}}}}"#,
+                    n % 500
+                )
+            })
+            .collect();
+        socket.send(Message::text(format!("[{}]", events.join(",")))).unwrap();
+        if batch % 10 == 0 {
+            read_ack(&mut socket, batch);
+        }
+    }
+    let stats = daemon.wait_received(batches * per_batch);
+    let peak_kib = daemon.status("VmHWM");
+    assert!(
+        peak_kib < start_kib + bound_kib,
+        "{start_kib} KiB at the start, {peak_kib} at most, {bound_kib}"
+    );
+    let rejected = &stats["events"]["rejected_by_reason"];
+    assert!(rejected["too_many_types"].as_u64() > Some(0), "{rejected}");
+    assert!(daemon.reading("flumen_fields_left_out_total") > 0.0);
+    record.passed(json!({ "events": batches * per_batch, "start_kib": start_kib, "peak_kib": peak_kib,
+        "bound_kib": bound_kib }));
+}
+
+#[test]
+fn a_client_that_never_reads_costs_its_bounded_buffer() {
+    let record = Record::begin("faults", "never_reads");
+    let daemon = Daemon::start(1, 1, "");
+    let polite = Polite::start(&daemon, "polite");
+    polite.wait_more(20);
+    let before_kib = daemon.status("VmRSS");
+    // Little room in the kernel, so that what is not read stays with the daemon.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    socket.connect(&daemon.ingest.into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    let (mut deaf, _) =
+        tungstenite::client(format!("ws://{}/ws/ingest?ack=1", daemon.ingest), stream).unwrap();
+    // Everything that wants an answer: pings, good events, bad ones. 48 MiB of pongs, if all were kept.
+    let pings = 400_000;
+    for n in 0..pings {
+        deaf.write(Message::Ping(vec![7; 120].into())).unwrap();
+        if n % 100 == 0 {
+            deaf.write(Message::text(event("deaf", now_s(), 1.0))).unwrap();
+            deaf.write(Message::text("{}")).unwrap();
+        }
+    }
+    deaf.flush().unwrap();
+    let sent = 2 * pings / 100;
+    wait_for("all of it to be taken", || {
+        let stats = daemon.stats();
+        (stats["event_types"]["sensor_data"].as_u64()? >= sent / 2).then_some(())
+    });
+    polite.wait_more(50);
+    let grown_kib = daemon.status("VmHWM").saturating_sub(before_kib);
+    // The pools and rings of the pipeline are in it; none of it is per message.
+    assert!(grown_kib < 20 * 1024, "{grown_kib} KiB more");
+    let seen = polite.end();
+    daemon.wait_received(seen.sent + sent);
+    record.passed(json!({ "pings": pings, "events": sent, "grown_kib": grown_kib,
+        "polite_p99_ms": seen.p99().as_secs_f64() * 1e3 }));
+}
