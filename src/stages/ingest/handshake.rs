@@ -58,6 +58,8 @@ pub enum Decision {
 pub fn judge(buf: &[u8], http_port: Option<u16>) -> Decision {
     let head = &buf[..buf.len().min(MAX_REQUEST)];
     match Request::try_parse(head) {
+        // The parser drops a fragment, which a request has none of (RFC 6455, 3).
+        Ok(Some(_)) if has_fragment(head) => refuse(&BAD_REQUEST),
         Ok(Some((consumed, request))) => match request.uri().path() {
             PATH => upgrade(consumed, &request),
             path => elsewhere(path, request.headers(), http_port, true),
@@ -70,6 +72,12 @@ pub fn judge(buf: &[u8], http_port: Option<u16>) -> Decision {
         }
         Err(_) => refuse(&BAD_REQUEST),
     }
+}
+
+/// Whether the target of a well-formed request has a fragment.
+fn has_fragment(head: &[u8]) -> bool {
+    let mut lines = head.trim_ascii_start().split(|&byte| byte == b'\n');
+    lines.next().is_some_and(|line| line.contains(&b'#'))
 }
 
 /// A request for [`PATH`].
