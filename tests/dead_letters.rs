@@ -103,10 +103,11 @@ fn a_drain_leaves_none_behind() {
 
 #[test]
 fn a_place_that_cannot_be_written_to_hurts_nobody() {
-    let missing = Folder::new("missing");
-    for (file, reason) in
-        [("/dev/full", "disk_full"), (&*missing.0.join("not/there").display().to_string(), "no_folder")]
-    {
+    let folder = Folder::new("unwritable");
+    // A link, so that nothing that goes wrong here can harm the device.
+    std::os::unix::fs::symlink("/dev/full", folder.0.join("full")).unwrap();
+    for (name, reason) in [("full", "disk_full"), ("not/there", "no_folder")] {
+        let file = &*folder.0.join(name).display().to_string();
         let mut daemon = Daemon::start(1, 1, &config(file, ""));
         let mut socket = daemon.connect("/ws/ingest?ack=1");
         socket.send(bad_events(150)).unwrap();

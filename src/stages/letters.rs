@@ -131,6 +131,10 @@ impl Letters {
             return;
         }
         self.write(now);
+        // Whatever else has that name, a device or a pipe, is not ours to rename.
+        if !std::fs::metadata(&self.options.path).is_ok_and(|found| found.is_file()) {
+            return;
+        }
         if let Err(error) = self.put_aside() {
             // It has its size; it gets no more until this works.
             self.wrong = Lost::by(error.kind());

@@ -69,6 +69,8 @@ pub fn judge(buf: &[u8], policy: &Policy) -> Decision {
     let http_port = policy.http_port;
     let head = &buf[..buf.len().min(MAX_REQUEST)];
     match Request::try_parse(head) {
+        // The parser drops a fragment, which a request has none of (RFC 6455, 3).
+        Ok(Some(_)) if has_fragment(head) => refuse(&BAD_REQUEST),
         Ok(Some((consumed, request))) => match request.uri().path() {
             PATH => upgrade(consumed, &request, &policy.allowed_origins),
             path => elsewhere(path, request.headers(), http_port, true),
@@ -81,6 +83,12 @@ pub fn judge(buf: &[u8], policy: &Policy) -> Decision {
         }
         Err(_) => refuse(&BAD_REQUEST),
     }
+}
+
+/// Whether the target of a well-formed request has a fragment.
+fn has_fragment(head: &[u8]) -> bool {
+    let mut lines = head.trim_ascii_start().split(|&byte| byte == b'\n');
+    lines.next().is_some_and(|line| line.contains(&b'#'))
 }
 
 /// A request for [`PATH`].

@@ -90,6 +90,7 @@ fn without_files_besides_it_begins_anew() {
     rig.send(10);
     let left = rig.numbers("l");
     assert!(!left.is_empty() && left.len() < 10 && left.ends_with(&[9]), "{left:?}");
+    assert!(std::fs::metadata(rig.folder.join("l")).unwrap().len() <= 300);
     assert_eq!(std::fs::read_dir(&rig.folder).unwrap().count(), 1);
 }
 
@@ -114,10 +115,12 @@ fn what_cannot_be_written_is_counted_and_later_it_goes_on() {
 
 #[test]
 fn a_full_disk_is_called_one() {
+    // More than one file holds, but there is nothing to put aside: a link to the device stays what it is.
     let mut rig = Rig::new("full", "l", 10_000, 1);
-    rig.stage.options.path = PathBuf::from("/dev/full");
+    std::os::unix::fs::symlink("/dev/full", rig.folder.join("l")).unwrap();
     rig.send(200);
     assert_eq!(rig.lost(Lost::DiskFull), 200);
+    assert!(std::fs::read_dir(&rig.folder).unwrap().count() == 1 && rig.folder.join("l").is_symlink());
     assert_eq!(rig.stage.options.counters.written.get(), 0);
 }
 

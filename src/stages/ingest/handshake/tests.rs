@@ -291,6 +291,10 @@ fn what_cannot_be_parsed_gets_400() {
     ] {
         assert_eq!(status(bytes), "400", "{}", String::from_utf8_lossy(bytes));
     }
+    // A fragment would be dropped, and with it what is in front of a query.
+    for target in ["/ws/ingest#", "/ws/ingest#ack=1", "/ws/ingest?ack=1#a"] {
+        assert_eq!(status(&upgrade_request(target, "")), "400", "{target}");
+    }
 }
 
 #[test]
