@@ -93,7 +93,7 @@ fn a_process_that_was_stopped_goes_on_and_no_thread_is_called_stalled() {
 #[test]
 fn memory_that_runs_out_ends_the_process_with_a_word() {
     let record = Record::begin("faults", "no_memory");
-    let mut daemon = Daemon::start(1, 1, "");
+    let mut daemon = Daemon::start(1, 1, "[limits]\nnew_keys_per_second = 0\n");
     // Room for another 16 MiB of addresses, and then a million keys that need more.
     daemon.limit(&format!("--as={}:", (daemon.status("VmSize") + 16 * 1024) * 1024));
     let mut socket = daemon.connect("/ws/ingest");

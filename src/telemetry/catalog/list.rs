@@ -339,13 +339,7 @@ pub const METRICS: &[Metric] = &[
         "HTTP connections answered 503 because http.connections were open.",
         "increase(flumen_http_connections_refused_total[5m])",
     ),
-    metric(
-        "flumen_http_timeouts_total",
-        Counter,
-        &[],
-        "HTTP requests that did not come within http.request_timeout.",
-        "",
-    ),
+    metric("flumen_http_timeouts_total", Counter, &[], "HTTP requests that did not come in time.", ""),
     metric(
         "flumen_http_changes_refused_total",
         Counter,
@@ -360,13 +354,7 @@ pub const METRICS: &[Metric] = &[
         "HTTP requests that could not be handed on or were not answered, because descriptors had run out.",
         "increase(flumen_http_unavailable_total[5m])",
     ),
-    metric(
-        "flumen_http_evictions_total",
-        Counter,
-        &[],
-        "HTTP clients put out because they did not read their answer.",
-        "",
-    ),
+    metric("flumen_http_evictions_total", Counter, &[], "HTTP clients put out: they did not read.", ""),
     metric(
         "flumen_http_accept_errors_total",
         Counter,
