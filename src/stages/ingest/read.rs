@@ -10,12 +10,6 @@ use super::{Ingest, READS_PER_TURN};
 use crate::message::{BUFFER_BYTES, Buffer, Chunk};
 use crate::runtime::clock::Now;
 
-/// Chunks that may wait before reads get short.
-const WAITING_CHUNKS: usize = 16;
-/// A read while more are waiting, bytes. Whoever comes then waits for a ring full of these, 1 MiB, and not
-/// for one full of whole buffers, however greedy the others are.
-const SHORT_READ: usize = 8 * 1024;
-
 impl Ingest {
     /// Reads ready sockets, one read each in turn, while there is room for the chunks.
     pub(super) fn read_ready(&mut self) -> bool {
@@ -68,12 +62,6 @@ impl Ingest {
         }
     }
 
-    /// The most that the next read takes.
-    fn read_bytes(&self) -> usize {
-        let waiting = self.ports.chunks.as_ref().map_or(0, |chunks| chunks.capacity() - chunks.slots());
-        if waiting < WAITING_CHUNKS { BUFFER_BYTES } else { SHORT_READ }
-    }
-
     /// Reading has stopped: counted, and said to whom it concerns, once an episode.
     fn note_backpressure(&mut self) {
         if self.drain.is_some() {
@@ -100,7 +88,6 @@ impl Ingest {
 
     /// One read of one socket. Says whether anything came.
     fn read_one(&mut self, slot: u32, stamp: Now) -> bool {
-        let bytes = self.read_bytes();
         let Some(Some(conn)) = self.connections.get_mut(slot as usize) else {
             return false;
         };
@@ -108,17 +95,17 @@ impl Ingest {
         let Some(mut buffer) = self.pool.pop() else {
             return false;
         };
-        match conn.stream.read(&mut buffer[..bytes]) {
+        match conn.stream.read(&mut buffer) {
             Ok(0) => {
                 self.pool.push(buffer);
                 self.drop_connection(slot);
                 true
             }
             Ok(len) => {
-                // A read that has not got all it may take has emptied the socket, and what comes
+                // A read that has not filled its buffer has emptied the socket, and what comes
                 // behind it raises an event of its own (epoll(7), question 9); the end of the
                 // stream has raised its event already, and a drain waits for no events.
-                if len == bytes || conn.read_closed || self.drain.is_some() {
+                if len == BUFFER_BYTES || conn.read_closed || self.drain.is_some() {
                     // Back into the queue, behind the others.
                     conn.queued = true;
                     self.ready.push_back(slot);
