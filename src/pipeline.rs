@@ -335,13 +335,12 @@ pub fn start(
     };
     let shared = Arc::new(Shared::new(parts)?);
     let options = gate::Options {
-        listener: web,
         shared: Arc::clone(&shared),
         connections: plan.http_connections,
         request_timeout_ns: nanos(config.http.request_timeout),
         counters: Arc::clone(&core.telemetry.http),
     };
-    let gate = Gate::new(gate_poll, options)?;
+    let gate = Gate::new(gate_poll, web, options)?;
 
     // One spawn a stage, the end of the pipeline first, so that nobody talks to nobody.
     let mut meters = core.telemetry.threads.iter().map(Arc::clone);

@@ -1,42 +1,28 @@
 //! New connections: lane 0 accepts and gives each to the lane whose turn it is.
 
-use std::io;
-
 use mio::net::TcpStream;
 use mio::{Interest, Token};
 
 use super::connection::Connection;
 use super::drain::NEWCOMER_NS;
-use super::{ACCEPT_PAUSE_NS, FIRST_CONNECTION, Ingest, OVER_LIMIT_ROOM, READS_PER_TURN};
+use super::{FIRST_CONNECTION, Ingest, OVER_LIMIT_ROOM, READS_PER_TURN};
 use crate::message::ConnId;
 use crate::runtime::clock::Now;
+use crate::runtime::door::Came;
 use crate::runtime::ring::Rx;
 
 impl Ingest {
     pub(super) fn accept(&mut self, now: Now) -> bool {
-        if !self.accepting || now.mono_ns < self.accept_after_ns {
-            return false;
-        }
         let mut worked = false;
         for _ in 0..READS_PER_TURN {
-            let Some(listener) = self.options.listener.as_mut() else {
-                return worked;
-            };
-            match listener.accept() {
-                Ok((stream, _)) => {
+            match self.door.as_mut().map_or(Came::Nobody, |door| door.next(now.mono_ns)) {
+                Came::Somebody(stream) => {
                     worked = true;
                     self.place(stream, now);
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.accepting = false;
-                    break;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(_) => {
-                    // Most likely no descriptors are left. The listener stays ready; look
-                    // again in a while, when some may have come back.
-                    self.accept_after_ns = now.mono_ns + ACCEPT_PAUSE_NS;
+                Came::Gone => {}
+                Came::Nobody => break,
+                Came::Failed => {
                     self.options.counters.accept_errors.add(1);
                     break;
                 }

@@ -34,10 +34,8 @@ impl Drain {
 
 impl Ingest {
     pub(super) fn begin_drain(&mut self, now: Now) {
-        self.accepting = false;
-        if let Some(mut listener) = self.options.listener.take() {
-            // It is closed by going out of scope; deregistering is a courtesy.
-            drop(self.poll.registry().deregister(&mut listener));
+        if let Some(door) = self.door.take() {
+            door.close(self.poll.registry());
         }
         self.ports.hand_off.clear();
         let timeout_ns = self.options.drain_timeout_ns;

@@ -25,10 +25,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mio::net::TcpListener;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 
 use crate::message::{BUFFER_BYTES, Buffer, Chunk, ConnId, Reply};
 use crate::runtime::clock::{Clock, Now};
+use crate::runtime::door::Door;
 use crate::runtime::progress::LaneProgress;
 use crate::runtime::ring::{Rx, Tx};
 use crate::runtime::stage::{Progress, Stage};
@@ -49,8 +50,6 @@ const FIRST_CONNECTION: usize = 2;
 
 /// Reads a turn: bounded, so that replies and acks are not kept waiting.
 const READS_PER_TURN: usize = 64;
-/// How long to leave a listener alone that has failed (descriptors have run out), ns.
-const ACCEPT_PAUSE_NS: u64 = 100_000_000;
 /// Connections over the limit that are told so (1013) rather than dropped.
 const OVER_LIMIT_ROOM: u64 = 64;
 /// How often deadlines of handshakes and closing connections are looked at, ns.
@@ -123,8 +122,8 @@ pub struct Ingest {
     departed: Vec<ConnId>,
     pool: Vec<Buffer>,
     buffers_made: usize,
-    accepting: bool,
-    accept_after_ns: u64,
+    /// Lane 0's, until the drain.
+    door: Option<Door>,
     next_lane: usize,
     pace: Pace,
     sent: u64,
@@ -141,14 +140,13 @@ pub struct Ingest {
 impl Ingest {
     /// An ingest thread that sleeps in `poll`, whose waker is registered as [`WAKER`].
     pub fn new(poll: Poll, ports: Ports, mut options: Options) -> io::Result<Self> {
-        if let Some(listener) = options.listener.as_mut() {
-            poll.registry().register(listener, LISTENER, Interest::READABLE)?;
-        }
+        let listener = options.listener.take();
+        let door = listener.map(|listener| Door::new(listener, poll.registry(), LISTENER)).transpose()?;
         Ok(Self {
             poll,
             events: Events::with_capacity(1_024),
             ports,
-            accepting: options.listener.is_some(),
+            door,
             keep_alive: KeepAlive::new(options.terms.ping_interval_ns),
             options,
             connections: Vec::new(),
@@ -159,7 +157,6 @@ impl Ingest {
             departed: Vec::new(),
             pool: Vec::new(),
             buffers_made: 0,
-            accept_after_ns: 0,
             next_lane: 0,
             pace: Pace::default(),
             sent: 0,
@@ -261,8 +258,8 @@ impl Ingest {
         {
             awaits |= APPLIED;
         }
-        if self.accepting {
-            at_latest(self.accept_after_ns);
+        if let Some(at_ns) = self.door.as_ref().and_then(Door::look_at_ns) {
+            at_latest(at_ns);
         }
         if self.impatient {
             at_latest(self.next_sweep_ns.max(now.mono_ns + 1));
@@ -337,7 +334,11 @@ impl Ingest {
         }
         for event in &self.events {
             match event.token() {
-                LISTENER => self.accepting = true,
+                LISTENER => {
+                    if let Some(door) = &mut self.door {
+                        door.knock();
+                    }
+                }
                 WAKER => {}
                 Token(token) => {
                     let slot = token - FIRST_CONNECTION;

@@ -26,6 +26,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::Shared;
 use crate::plan::ANSWERS_BYTES;
 use crate::runtime::clock::Now;
+use crate::runtime::door::{Came, Door};
 use crate::runtime::stage::{Progress, Stage};
 use crate::runtime::wake::{Bell, INPUT};
 use crate::telemetry::counters::HttpCounters;
@@ -61,13 +62,9 @@ const ANSWER_NS: u64 = 300_000_000_000;
 const LINGER_NS: u64 = 1_000_000_000;
 /// How long a client that has connected at the end has to ask, ns.
 const NEWCOMER_NS: u64 = 50_000_000;
-/// How long to leave a listener alone that has failed (descriptors have run out), ns.
-const ACCEPT_PAUSE_NS: u64 = 100_000_000;
 
 /// What the gate needs to know.
 pub struct Options {
-    /// The HTTP port.
-    pub listener: TcpListener,
     /// The server behind.
     pub shared: Arc<Shared>,
     /// Connections at most.
@@ -80,6 +77,7 @@ pub struct Options {
 
 /// The stage.
 pub struct Gate {
+    door: Door,
     poll: Poll,
     events: Events,
     options: Options,
@@ -96,20 +94,19 @@ pub struct Gate {
     open: usize,
     /// Bytes that wait for clients; refusals join with the next sweep.
     backlog: usize,
-    accepting: bool,
-    accept_after_ns: u64,
     next_sweep_ns: u64,
     end_ns: Option<u64>,
     piece: Box<[u8]>,
 }
 
 impl Gate {
-    /// A gate that sleeps in `poll`, whose waker is registered as [`WAKER`].
-    pub fn new(poll: Poll, mut options: Options) -> io::Result<Self> {
+    /// A gate on the HTTP port that sleeps in `poll`, whose waker is registered as [`WAKER`].
+    pub fn new(poll: Poll, listener: TcpListener, options: Options) -> io::Result<Self> {
         // Accepted sockets inherit it: what the kernel holds for a client that does not read.
-        socket2::SockRef::from(&options.listener).set_send_buffer_size(SEND_BUFFER)?;
-        poll.registry().register(&mut options.listener, LISTENER, Interest::READABLE)?;
+        socket2::SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER)?;
+        let door = Door::new(listener, poll.registry(), LISTENER)?;
         Ok(Self {
+            door,
             poll,
             events: Events::with_capacity(256),
             options,
@@ -121,8 +118,6 @@ impl Gate {
             heard_ns: 0,
             open: 0,
             backlog: 0,
-            accepting: true,
-            accept_after_ns: 0,
             next_sweep_ns: 0,
             end_ns: None,
             piece: vec![0; 64 * 1024].into(),
@@ -130,25 +125,18 @@ impl Gate {
     }
 
     fn accept(&mut self, now: Now) -> bool {
-        if !self.accepting || now.mono_ns < self.accept_after_ns || self.end_ns.is_some() {
-            return false;
-        }
         let mut worked = false;
         for _ in 0..ACCEPTS_PER_TURN {
-            match self.options.listener.accept() {
-                Ok((client, _)) => {
+            // At the end whoever comes is left to the next daemon.
+            let came = if self.end_ns.is_some() { Came::Nobody } else { self.door.next(now.mono_ns) };
+            match came {
+                Came::Somebody(client) => {
                     worked = true;
                     self.adopt(client, now);
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.accepting = false;
-                    break;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(_) => {
-                    // No descriptors, most likely. The listener stays ready: look again soon.
-                    self.accept_after_ns = now.mono_ns + ACCEPT_PAUSE_NS;
+                Came::Gone => {}
+                Came::Nobody => break,
+                Came::Failed => {
                     self.options.counters.accept_errors.add(1);
                     break;
                 }
@@ -303,7 +291,7 @@ impl Gate {
         for event in &self.events {
             let token = event.token();
             if token == LISTENER {
-                self.accepting = true;
+                self.door.knock();
             }
             let Some(at) = token.0.checked_sub(FIRST) else { continue };
             let Some(Some(link)) = self.links.get_mut(at / 2) else { continue };
@@ -358,7 +346,7 @@ impl Stage for Gate {
             self.wait_for_sockets(Some(Duration::ZERO));
             return Progress::Worked;
         }
-        let paused = (self.accepting && self.end_ns.is_none()).then_some(self.accept_after_ns);
+        let paused = self.door.look_at_ns().filter(|_| self.end_ns.is_none());
         let sweep = (self.open > 0).then_some(self.next_sweep_ns);
         let newcomers = self.end_ns.map(|_| now.mono_ns + NEWCOMER_NS / 5);
         let deadline_ns = [paused, sweep, newcomers].into_iter().flatten().min();

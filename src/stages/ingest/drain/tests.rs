@@ -62,7 +62,7 @@ impl Rig {
         rig.turn_until("the connection is accepted", START_NS, |_| accepted.accepted.get() == 1);
         drain.store(true, Ordering::Relaxed);
         rig.turn(START_NS);
-        assert!(rig.ingest.options.listener.is_none(), "the drain has begun");
+        assert!(rig.ingest.door.is_none(), "the drain has begun");
         rig
     }
 
