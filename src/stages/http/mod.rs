@@ -222,13 +222,8 @@ pub fn work(shared: &Arc<Shared>, mut subscribe: Tx<Subscribe>, meter: &ThreadMe
     }
 }
 
-fn is_stream(request: &Request) -> bool {
-    let path = request.url().split('?').next().unwrap_or("");
-    path == "/stream/metrics" && *request.method() == tiny_http::Method::Get
-}
-
 fn handle(shared: &Arc<Shared>, mut request: Request, subscribe: &mut Tx<Subscribe>) {
-    if is_stream(&request) {
+    if routes::is_stream(request.method().as_str(), request.url()) {
         if shared.phase() == Phase::Closing {
             sse::turn_away(request);
         } else {

@@ -63,6 +63,12 @@ pub fn find(path: &str) -> Option<(Route, &'static str, &str)> {
     })
 }
 
+/// Whether a request is for the event stream; `target`: path and query.
+pub fn is_stream(method: &str, target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or(target);
+    method == "GET" && matches!(find(path), Some((Route::Stream, ..)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
 //! One client of the HTTP port and, once it has asked, its connection to the server behind.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
@@ -10,8 +11,8 @@ use super::request::{Judged, MAX_HEAD, Refusal, judge};
 
 /// Bytes of an event stream that may wait for its reader; beyond, the stream's own ring fills.
 const STREAM_ROOM: usize = 256 * 1024;
-/// Bytes read or written at a time.
-const PIECE: usize = 64 * 1024;
+/// Bytes of room that a client keeps for which nothing waits.
+const KEPT_ROOM: usize = 64 * 1024;
 
 /// How far a client has come.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,9 +75,8 @@ pub(super) struct Link {
     request: Vec<u8>,
     head_ended: bool,
     told_to_proceed: bool,
-    /// What is still to be written to the client, from `written` on.
-    out: Vec<u8>,
-    written: usize,
+    /// What is still to be written to the client.
+    out: VecDeque<u8>,
     behind_ended: bool,
 }
 
@@ -98,8 +98,7 @@ impl Link {
             request: Vec::new(),
             head_ended: false,
             told_to_proceed: false,
-            out: Vec::new(),
-            written: 0,
+            out: VecDeque::new(),
             behind_ended: false,
         }
     }
@@ -111,12 +110,12 @@ impl Link {
 
     /// Bytes that wait for the client.
     pub(super) fn backlog(&self) -> usize {
-        self.out.len() - self.written
+        self.out.len()
     }
 
     /// Answers without asking anybody.
     pub(super) fn refuse(&mut self, refusal: &Refusal) {
-        self.out.extend_from_slice(&refusal.response());
+        self.out.extend(refusal.response());
         self.request = Vec::new();
         self.behind = None;
         self.behind_ended = true;
@@ -149,7 +148,7 @@ impl Link {
                 Judged::NeedMore { proceed } => {
                     if proceed && !self.told_to_proceed {
                         self.told_to_proceed = true;
-                        self.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                        self.out.extend(b"HTTP/1.1 100 Continue\r\n\r\n");
                         if self.flush().is_err() {
                             return Then::Drop;
                         }
@@ -195,7 +194,7 @@ impl Link {
                 Ok(0) => self.behind_ended = true,
                 Ok(n) => {
                     came += n;
-                    self.out.extend_from_slice(&piece[..n]);
+                    self.out.extend(&piece[..n]);
                     self.state = State::Answering;
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.behind_readable = false,
@@ -230,23 +229,17 @@ impl Link {
 
     /// Writes what the client takes.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        while self.client_writable && self.written < self.out.len() {
-            let end = self.out.len().min(self.written + PIECE);
-            match self.client.write(&self.out[self.written..end]) {
+        while self.client_writable && !self.out.is_empty() {
+            match self.client.write(self.out.as_slices().0) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => self.written += n,
+                Ok(n) => drop(self.out.drain(..n)),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.client_writable = false,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
         }
-        if self.written == self.out.len() {
-            self.out.clear();
-            self.out.shrink_to(PIECE);
-            self.written = 0;
-        } else if self.written >= STREAM_ROOM {
-            self.out.drain(..self.written);
-            self.written = 0;
+        if self.out.is_empty() {
+            self.out.shrink_to(KEPT_ROOM);
         }
         Ok(())
     }
@@ -301,8 +294,7 @@ impl Link {
     /// close with unread bytes would take the answer away from it.
     pub(super) fn linger(&mut self, deadline_ns: u64) {
         self.behind = None;
-        self.out = Vec::new();
-        self.written = 0;
+        self.out = VecDeque::new();
         self.state = State::Lingering;
         self.deadline_ns = deadline_ns;
         self.client_readable = true;

@@ -91,7 +91,6 @@ pub struct Gate {
     asking: usize,
     /// When the server behind last answered somebody, or was last given something to do.
     heard_ns: u64,
-    open: usize,
     /// Bytes that wait for clients; refusals join with the next sweep.
     backlog: usize,
     next_sweep_ns: u64,
@@ -116,12 +115,16 @@ impl Gate {
             waiting: VecDeque::new(),
             asking: 0,
             heard_ns: 0,
-            open: 0,
             backlog: 0,
             next_sweep_ns: 0,
             end_ns: None,
             piece: vec![0; 64 * 1024].into(),
         })
+    }
+
+    /// Clients that are here.
+    fn open(&self) -> usize {
+        self.options.counters.open.get() as usize
     }
 
     fn accept(&mut self, now: Now) -> bool {
@@ -147,7 +150,7 @@ impl Gate {
 
     fn adopt(&mut self, mut client: TcpStream, now: Now) {
         self.options.counters.accepted.add(1);
-        if self.open >= self.options.connections + OVER_LIMIT_ROOM {
+        if self.open() >= self.options.connections + OVER_LIMIT_ROOM {
             self.options.counters.refused.add(1);
             return;
         }
@@ -163,9 +166,9 @@ impl Gate {
             return;
         }
         let mut link = Link::new(client, now.mono_ns, self.options.request_timeout_ns);
-        self.open += 1;
-        self.options.counters.open.set(self.open as u64);
-        if self.open > self.options.connections {
+        let open = self.open() + 1;
+        self.options.counters.open.set(open as u64);
+        if open > self.options.connections {
             self.options.counters.refused.add(1);
             link.refuse(&request::TOO_MANY);
         }
@@ -189,8 +192,7 @@ impl Gate {
         drop(self.poll.registry().deregister(&mut link.client));
         self.asking -= usize::from(link.state == State::Asking);
         self.backlog = self.backlog.saturating_sub(link.backlog());
-        self.open -= 1;
-        self.options.counters.open.set(self.open as u64);
+        self.options.counters.open.set(self.open() as u64 - 1);
         self.free.push(slot);
     }
 
@@ -347,7 +349,7 @@ impl Stage for Gate {
             return Progress::Worked;
         }
         let paused = self.door.look_at_ns().filter(|_| self.end_ns.is_none());
-        let sweep = (self.open > 0).then_some(self.next_sweep_ns);
+        let sweep = (self.open() > 0).then_some(self.next_sweep_ns);
         let newcomers = self.end_ns.map(|_| now.mono_ns + NEWCOMER_NS / 5);
         let deadline_ns = [paused, sweep, newcomers].into_iter().flatten().min();
         Progress::Idle { deadline_ns, awaits: INPUT }

@@ -16,7 +16,7 @@ const END_NS: u64 = 1_000_000_000;
 impl Gate {
     /// Puts out whoever's patience has run out, and whoever keeps the others from their answers.
     pub(super) fn sweep(&mut self, now: Now) {
-        if self.open == 0 || now.mono_ns < self.next_sweep_ns {
+        if self.open() == 0 || now.mono_ns < self.next_sweep_ns {
             return;
         }
         self.next_sweep_ns = now.mono_ns + SWEEP_NS;
@@ -88,7 +88,7 @@ impl Gate {
                 self.drop_link(slot);
             }
         }
-        let over = self.open == 0 || now.mono_ns >= end_ns;
+        let over = self.open() == 0 || now.mono_ns >= end_ns;
         if over {
             self.options.shared.end();
         }

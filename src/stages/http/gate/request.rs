@@ -4,6 +4,8 @@
 //! what reaches it is written anew from what was understood here, strictly by RFC 9112: one request a
 //! connection, a body only by its length.
 
+use crate::stages::http::routes::is_stream;
+
 /// The longest request line and headers, bytes.
 pub const MAX_HEAD: usize = 16 * 1024;
 /// The longest body, bytes.
@@ -111,7 +113,10 @@ pub fn judge(bytes: &[u8]) -> Judged {
         Ok(head) => {
             let body = &bytes[start + end + 4..];
             match body.get(..head.length) {
-                Some(body) => Judged::Whole { request: head.rewritten(body), is_stream: head.is_stream() },
+                Some(body) => Judged::Whole {
+                    request: head.rewritten(body),
+                    is_stream: is_stream(head.method, head.target),
+                },
                 None => Judged::NeedMore { proceed: head.expects && body.is_empty() },
             }
         }
@@ -208,10 +213,6 @@ impl<'a> Head<'a> {
         let expects = version != "HTTP/1.0"
             && all("expect").iter().any(|what| what.eq_ignore_ascii_case("100-continue"));
         Ok(Self { method, target, authority, version, headers, length, expects })
-    }
-
-    fn is_stream(&self) -> bool {
-        self.method == "GET" && self.target.split('?').next() == Some("/stream/metrics")
     }
 
     fn rewritten(&self, body: &[u8]) -> Vec<u8> {
