@@ -200,7 +200,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Generate(args) => {
             let stop = stop_on_signal()?;
             let summary = generate::run(&args, &stop)?;
-            say(&format!("{summary}\n"))?;
+            say(format!("{summary}\n"))?;
             Ok(0)
         }
         Command::Load(args) => {
@@ -217,7 +217,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
             };
             if !args.quiet {
                 let plan = Plan::new(&config, &Machine::detect());
-                say(&format!("{what}: good\n{plan}\n"))?;
+                say(format!("{what}: good\n{plan}\n"))?;
             }
             Ok(0)
         }
@@ -228,7 +228,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
             } else {
                 effective::toml(&loaded, args.changed)
             };
-            say(&text)?;
+            say(text)?;
             Ok(0)
         }
         Command::Completions { shell, dir } => {
@@ -236,14 +236,14 @@ fn run(cli: Cli) -> Result<u8, Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "flumen", &mut out);
             match dir {
                 Some(dir) => write_file(&dir, &shell.file_name("flumen"), &out)?,
-                None => std::io::stdout().write_all(&out)?,
+                None => say(out)?,
             }
             Ok(0)
         }
         Command::Man { dir } => {
             match dir {
                 Some(dir) => manual::write(Cli::command(), &dir)?,
-                None => std::io::stdout().write_all(&manual::top(Cli::command())?)?,
+                None => say(manual::top(Cli::command())?)?,
             }
             Ok(0)
         }
@@ -251,9 +251,9 @@ fn run(cli: Cli) -> Result<u8, Failure> {
 }
 
 /// Prints; whoever reads no further has what it wanted.
-fn say(text: &str) -> std::io::Result<()> {
+fn say(text: impl AsRef<[u8]>) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }

@@ -9,6 +9,7 @@ pub mod reload;
 pub mod watch;
 
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +36,8 @@ pub const EXIT_DRAIN_TIMEOUT: u8 = 75;
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a thread that panics may take to be heard of once those behind it have ended.
 const UNWIND: Duration = Duration::from_millis(500);
+/// How often the watchdog hears of a drain.
+const ALIVE_EVERY: Duration = Duration::from_millis(100);
 /// How long SSE clients may take to read the last results.
 const LAST_RESULTS: Duration = Duration::from_secs(2);
 
@@ -156,12 +159,10 @@ pub fn run(
     ready: impl FnOnce(&Running) -> std::io::Result<()>,
 ) -> std::io::Result<u8> {
     let clock = Clock::start();
-    let running = pipeline::start(config, plan, &supervisor.spawner, passed, clock)?;
-    match until_ready(supervisor, &running)? {
-        Wake::Ended(ended) => return Ok(supervisor.died(ended)),
-        Wake::Stop => return drain(supervisor, running, config.shutdown.timeout),
-        _ => {}
-    }
+    let running = match start(supervisor, config, plan, passed, clock)? {
+        ControlFlow::Continue(running) => running,
+        ControlFlow::Break(code) => return Ok(code),
+    };
     ready(&running)?;
     notify::ready("ready");
     let mut watch = Watch::new(&running, notify::watchdog(), Instant::now());
@@ -196,22 +197,34 @@ pub fn run(
     drain(supervisor, running, config.shutdown.timeout)
 }
 
-/// Waits until every thread of the pipeline has turned once, and says so at `/health`. Returns what
-/// came instead, or [`Wake::Timeout`].
-pub fn until_ready(supervisor: &mut Supervisor, running: &Running) -> std::io::Result<Wake> {
+/// Starts the daemon and waits until every thread of the pipeline has turned once; `/health` says so
+/// from then on. Breaks with the exit code if it was told to stop meanwhile, or if a thread has died.
+pub fn start(
+    supervisor: &mut Supervisor,
+    config: &Config,
+    plan: &Plan,
+    passed: Passed,
+    clock: Clock,
+) -> std::io::Result<ControlFlow<u8, Running>> {
+    let running = pipeline::start(config, plan, &supervisor.spawner, passed, clock)?;
     let deadline = Instant::now() + START_TIMEOUT;
-    while let Some((meter, _)) = running.stages().find(|(meter, _)| meter.turns() == 0) {
+    let not_begun = |running: &Running| {
+        let first = running.stages().find(|(meter, _)| meter.turns() == 0);
+        first.map(|(meter, _)| meter.name.clone())
+    };
+    while let Some(thread) = not_begun(&running) {
         if Instant::now() >= deadline {
-            let message = format!("thread {} has not begun within {START_TIMEOUT:?}", meter.name);
+            let message = format!("thread {thread} has not begun within {START_TIMEOUT:?}");
             return Err(std::io::Error::other(message));
         }
         match supervisor.wait(Some(Instant::now() + Duration::from_millis(1)))? {
             Wake::Timeout | Wake::Reload => {}
-            other => return Ok(other),
+            Wake::Ended(ended) => return Ok(ControlFlow::Break(supervisor.died(ended))),
+            Wake::Stop => return drain(supervisor, running, config.shutdown.timeout).map(ControlFlow::Break),
         }
     }
     running.set_ready();
-    Ok(Wake::Timeout)
+    Ok(ControlFlow::Continue(running))
 }
 
 /// Says what came of a reload.
@@ -233,6 +246,7 @@ pub fn drain(supervisor: &mut Supervisor, running: Running, timeout: Duration) -
     tracing::info!("draining, at most {timeout:?} (shutdown.timeout)");
     let start = Instant::now();
     let deadline = start + timeout;
+    let mut alive_at = start;
     running.begin_drain();
     while !running.is_drained() {
         // The report of a thread's end comes just before the end itself.
@@ -246,7 +260,10 @@ pub fn drain(supervisor: &mut Supervisor, running: Running, timeout: Duration) -
             _ => {}
         }
         // The drain has a limit of its own; the watchdog is not to be a second one.
-        notify::alive();
+        if Instant::now() >= alive_at {
+            alive_at += ALIVE_EVERY;
+            notify::alive();
+        }
     }
     let telemetry = std::sync::Arc::clone(&running.telemetry);
     let left = deadline.saturating_duration_since(Instant::now());

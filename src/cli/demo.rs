@@ -1,5 +1,6 @@
 //! `flumen demo`: daemon and generator together.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -36,14 +37,10 @@ pub(super) fn demo(args: &DemoArgs) -> Result<u8, Failure> {
     }
     let _log = log::start(&config.log)?;
     let passed = Passed::default();
-    let running = crate::pipeline::start(&config, &plan, &supervisor.spawner, passed, clock)?;
-    match supervise::until_ready(&mut supervisor, &running)? {
-        supervise::Wake::Ended(ended) => return Ok(supervisor.died(ended)),
-        supervise::Wake::Stop => {
-            return Ok(supervise::drain(&mut supervisor, running, config.shutdown.timeout)?);
-        }
-        _ => {}
-    }
+    let running = match supervise::start(&mut supervisor, &config, &plan, passed, clock)? {
+        ControlFlow::Continue(running) => running,
+        ControlFlow::Break(code) => return Ok(code),
+    };
     let generate = GenerateArgs {
         url: format!("ws://{}/ws/ingest", running.ingest),
         rate: args.rate,

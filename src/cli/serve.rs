@@ -45,9 +45,9 @@ fn serve_with(args: &ServeArgs, config: &Config, passed: Passed) -> Result<u8, F
         tracing::info!("{note}");
     }
     let mut supervisor = Supervisor::new()?;
-    let reload = || match load_config(&args.config) {
-        Ok(loaded) => Ok(loaded.config),
-        Err(failure) => Err(failure.message),
+    let reload = || {
+        let loaded = load_config(&args.config);
+        loaded.map(|loaded| loaded.config).map_err(|failure| failure.message)
     };
     let code = supervise::run(&mut supervisor, config, &plan, passed, reload, |running| {
         announce(running);
