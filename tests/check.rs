@@ -6,21 +6,20 @@ mod common;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
-struct Dir(PathBuf);
+use common::TempDir;
+
+struct Dir(TempDir);
 
 impl Dir {
     fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("flumen-check-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        Self(dir)
+        Self(TempDir::new(&format!("check-{name}")))
     }
 
     fn flumen(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flumen"));
-        command.current_dir(&self.0);
+        command.current_dir(&*self.0);
         command
     }
 
@@ -28,12 +27,6 @@ impl Dir {
     fn check(&self, text: impl AsRef<[u8]>) -> (Option<i32>, String) {
         std::fs::write(self.0.join("f.toml"), text).unwrap();
         said(self.flumen().args(["check", "f.toml"]).output().unwrap())
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).ok();
     }
 }
 

@@ -3,20 +3,18 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use common::{Daemon, LAYOUTS, event, now_s, read_ack, wait_for};
+use common::{Daemon, LAYOUTS, TempDir, event, now_s, read_ack, wait_for};
 use serde_json::Value;
 use tungstenite::Message;
 
-/// A folder that goes with its test.
-struct Folder(PathBuf);
+/// Where the file is.
+struct Folder(TempDir);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("flumen-dead-letters-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        Self(folder)
+        Self(TempDir::new(&format!("dead-letters-{name}")))
     }
 
     /// The letters of a file; each of its lines has to be one.
@@ -28,12 +26,6 @@ impl Folder {
 
     fn file(&self) -> String {
         self.0.join("letters").display().to_string()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).ok();
     }
 }
 

@@ -1,28 +1,12 @@
 //! Manual pages and completions: complete, and accepted by the programs that read them.
 
-use std::path::PathBuf;
+mod common;
+
 use std::process::{Command, Stdio};
 
+use common::TempDir;
 use flumen::config::options::OPTIONS;
 use flumen::config::tables::TABLES;
-
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("flumen-manual-{name}-{}", std::process::id())))
-    }
-
-    fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.0.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 fn flumen(args: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_flumen")).args(args).output().unwrap();
@@ -57,11 +41,11 @@ fn roff(text: &str) -> String {
 
 #[test]
 fn there_is_a_page_for_every_command_and_for_the_file() {
-    let dir = Dir::new("pages");
+    let dir = TempDir::new("pages");
     // A directory that is not there yet.
-    flumen(&["man", "--dir", dir.0.join("deep").to_str().unwrap()]);
-    let dir = Dir(dir.0.join("deep"));
-    let top = dir.read("flumen.1");
+    flumen(&["man", "--dir", dir.join("deep").to_str().unwrap()]);
+    let read = |name: &str| dir.read(&format!("deep/{name}"));
+    let top = read("flumen.1");
     assert_eq!(flumen(&["man"]), top);
     let sections =
         ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "SUBCOMMANDS", "ENVIRONMENT", "FILES", "SIGNALS"];
@@ -71,7 +55,7 @@ fn there_is_a_page_for_every_command_and_for_the_file() {
     let names = subcommands();
     assert!(names.len() >= 8, "{names:?}");
     for name in &names {
-        let page = dir.read(&format!("flumen-{name}.1"));
+        let page = read(&format!("flumen-{name}.1"));
         assert!(page.starts_with(&format!(".TH \"flumen-{name}\" \"1\" ")), "{page}");
         assert!(top.contains(&roff(&format!("flumen-{name}"))), "flumen(1) names {name}");
         let help = flumen(&[name, "--help"]);
@@ -83,7 +67,7 @@ fn there_is_a_page_for_every_command_and_for_the_file() {
     for code in ["70", "75", "78"] {
         assert!(top.contains(&format!("\\fB{code}\\fR")), "exit code {code}");
     }
-    let file = dir.read("flumen.toml.5");
+    let file = read("flumen.toml.5");
     for option in OPTIONS {
         let line = format!("\\fB{}\\fR = ", option.name());
         assert!(file.contains(&line) && file.contains(&option.variable()), "{}", option.key);
@@ -93,15 +77,15 @@ fn there_is_a_page_for_every_command_and_for_the_file() {
             assert!(file.contains(&format!("\\fB{}\\fR\n", key.name)), "[[{}]] {}", table.name, key.name);
         }
     }
-    let pages = std::fs::read_dir(&dir.0).unwrap().count();
+    let pages = std::fs::read_dir(dir.join("deep")).unwrap().count();
     assert_eq!(pages, names.len() + 2);
 }
 
 #[test]
 fn mandoc_has_nothing_to_complain_about() {
-    let dir = Dir::new("mandoc");
-    flumen(&["man", "--dir", dir.0.to_str().unwrap()]);
-    for page in std::fs::read_dir(&dir.0).unwrap() {
+    let dir = TempDir::new("mandoc");
+    flumen(&["man", "--dir", dir.to_str().unwrap()]);
+    for page in std::fs::read_dir(&*dir).unwrap() {
         let page = page.unwrap().path();
         let Some(said) = run("mandoc", &["-T", "lint", "-W", "warning", page.to_str().unwrap()]) else {
             return;
@@ -116,8 +100,8 @@ fn mandoc_has_nothing_to_complain_about() {
 
 #[test]
 fn shells_complete() {
-    let dir = Dir::new("shells");
-    let at = dir.0.to_str().unwrap();
+    let dir = TempDir::new("shells");
+    let at = dir.to_str().unwrap();
     for (shell, file) in [("bash", "flumen.bash"), ("zsh", "_flumen"), ("fish", "flumen.fish")] {
         flumen(&["completions", shell, "--dir", at]);
         assert_eq!(dir.read(file), flumen(&["completions", shell]));

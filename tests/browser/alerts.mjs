@@ -2,7 +2,7 @@
 // at /api/alerts.
 
 import assert from 'node:assert/strict';
-import { launch, openPage, openSender, startDaemon, waitFor, waitUntil } from './harness.mjs';
+import { HIGH_SENSOR_VALUE, launch, openPage, openSender, startDaemon, waitFor, waitUntil } from './harness.mjs';
 
 const RULE = `
 [time]
@@ -12,15 +12,7 @@ idle_timeout = "400ms"
 name = "realtime"
 kind = "tumbling"
 size = "500ms"
-[[alert]]
-name = "high-sensor-value"
-window = "realtime"
-field = "value"
-statistic = "max"
-above = 80.0
-level = "warning"
-message = "High sensor value detected: {value:.1}"
-`;
+${HIGH_SENSOR_VALUE}`;
 
 const daemon = await startDaemon(RULE);
 const browser = await launch();

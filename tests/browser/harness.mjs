@@ -64,6 +64,17 @@ level = "warning"
 message = "Value up to {value:.1}"
 `;
 
+/** The default alert on sensors, for configurations that name their alerts. */
+export const HIGH_SENSOR_VALUE = `[[alert]]
+name = "high-sensor-value"
+window = "realtime"
+field = "value"
+statistic = "max"
+above = 80.0
+level = "warning"
+message = "High sensor value detected: {value:.1}"
+`;
+
 const children = new Set();
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
 

@@ -1,7 +1,7 @@
 // The picture in the README: the page after two minutes of a wave of events.
 
 import { join } from 'node:path';
-import { generate, launch, openPage, startDaemon, waitFor } from './harness.mjs';
+import { HIGH_SENSOR_VALUE, generate, launch, openPage, startDaemon, waitFor } from './harness.mjs';
 
 const CONFIG = `
 [[window]]
@@ -17,14 +17,7 @@ name = "by-source"
 kind = "tumbling"
 size = "10s"
 group_by = ["source"]
-[[alert]]
-name = "high-sensor-value"
-window = "realtime"
-field = "value"
-statistic = "max"
-above = 80.0
-level = "warning"
-message = "High sensor value detected: {value:.1}"
+${HIGH_SENSOR_VALUE}
 [[alert]]
 name = "busy-host"
 window = "minute"

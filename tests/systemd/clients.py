@@ -24,6 +24,19 @@ class Closed(Exception):
         self.code = code
 
 
+def expect_limited(what):
+    """That a message of more than 200 bytes ends the connection, as in the configuration that checks use."""
+    sender = Sender()
+    sender.send(source="x" * 200)
+    try:
+        answer = sender.receive()
+        raise AssertionError(f"{what} is not in force: {answer}")
+    except Closed as closed:
+        assert closed.code == 1009, closed
+    finally:
+        sender.close()
+
+
 class Sender:
     """A WebSocket connection to the ingest port that asks for acknowledgements."""
 
