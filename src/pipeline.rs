@@ -309,6 +309,7 @@ pub fn start(
             listener: listener.take(),
             terms: terms.clone(),
             buffers: plan.buffers_per_lane,
+            unparsed_bytes: plan.unparsed_bytes,
             progress: ends.progress,
             counters: Arc::clone(&core.telemetry.ingest[lane]),
             drain: Arc::clone(&drain),

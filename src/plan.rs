@@ -5,7 +5,7 @@ pub mod windows;
 
 use std::fmt;
 
-use crate::config::{Config, Idle, Window};
+use crate::config::{Config, Idle, Overload, Window};
 use windows::{Route, WindowPlan};
 
 use crate::message::{BUFFER_BYTES, Chunk, DeadLetter, Item, LateEvent, Reply, Report};
@@ -15,6 +15,9 @@ use crate::runtime::descriptors;
 pub const ANSWERS_BYTES: usize = 64 << 20;
 /// Chunks between ingest and parse: 128 full reads are 8 MiB, some 30,000 events.
 pub const CHUNKS: usize = 128;
+/// Unparsed bytes of a lane from which on only who has none among them is read: a turn of the parse thread, a
+/// millisecond or two, which is what a client that sends flat out costs another.
+pub const UNPARSED_BYTES: usize = 512 << 10;
 /// Samples between a parse and a window thread: 16 B each; about 20,000 events.
 pub const ITEMS: usize = 65_536;
 /// Replies from parse to ingest.
@@ -76,6 +79,8 @@ pub struct Plan {
     pub publish: Option<usize>,
     /// Read buffers of each lane: as many as its ring holds, and a round of reads.
     pub buffers_per_lane: usize,
+    /// As [`UNPARSED_BYTES`]; where overload drops, nobody is held.
+    pub unparsed_bytes: usize,
     /// Places for reports between a window thread and publish.
     pub reports: usize,
     /// Results and merged slices of a window thread's turn.
@@ -125,6 +130,10 @@ impl Plan {
             window: Vec::new(),
             publish: None,
             buffers_per_lane: CHUNKS + 16,
+            unparsed_bytes: match config.ingest.overload {
+                Overload::Block => UNPARSED_BYTES,
+                Overload::Drop => usize::MAX,
+            },
             reports: REPORTS,
             settle_per_turn: SETTLE_PER_TURN,
             connections: config.ingest.connections,

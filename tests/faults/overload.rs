@@ -12,6 +12,8 @@ use crate::rig::{Greedy, Polite, Traced, can_trace, settled, wait_backpressure};
 
 /// Blocks of 64 KiB: more than rings, pools and the kernel's buffers of one connection hold.
 const BLOCKS: usize = 600;
+/// Clients that fill a ring of chunks together.
+const CROWD: usize = 140;
 
 /// How many backpressure notices a client that asked for nothing has been sent, up to the answer to a ping.
 fn notices(stream: std::net::TcpStream) -> usize {
@@ -39,14 +41,24 @@ fn a_full_ring_anywhere_stops_reading_and_nothing_is_lost() {
         let daemon = Daemon::start(1, 1, "");
         let bound_kib = 80 * 1024;
         let start_kib = daemon.status("VmRSS");
+        let crowd: Vec<_> = (0..CROWD).map(|_| Greedy::connect(&daemon)).collect();
+        let mut polite = daemon.connect("/ws/ingest?ack=1");
         let held = Traced::hold(&daemon, thread);
-        let greedy = Greedy::start(&daemon, "greedy", BLOCKS);
+        let bytes_read = || daemon.stats()["processor"]["bytes_processed"].as_u64().unwrap();
         // With a thread that stands still all come to a stand: it is the kernel that holds the rest.
+        let greedy = Greedy::start(&daemon, "greedy", BLOCKS);
         wait_backpressure(&daemon);
         let written = settled("the client to be held up", || greedy.events());
-        let bytes = settled("bytes to stand still", || {
-            daemon.stats()["processor"]["bytes_processed"].as_u64().unwrap()
-        });
+        let alone_bytes = settled("bytes to stand still", bytes_read);
+        // One client never fills the ring; together they do.
+        let in_use = |daemon: &Daemon| daemon.stats()["buffer"]["current_size"].as_u64().unwrap();
+        assert!(in_use(&daemon) < 32, "buffers that one client has on their way: {}", in_use(&daemon));
+        // And who has nothing waiting is read beside it.
+        polite.send(Message::text(event("polite", now_s(), 1.0))).unwrap();
+        wait_for("the polite client to be read", || (bytes_read() > alone_bytes).then_some(()));
+        let crowd: Vec<_> = crowd.into_iter().map(|stream| Greedy::write(stream, "crowd", 2)).collect();
+        wait_for("the ring to be full", || (in_use(&daemon) > 100).then_some(()));
+        let bytes = settled("bytes to stand still", bytes_read);
         // All this time is one episode. (While the rings filled, reading may have stopped for a moment before.)
         let episodes = |daemon: &Daemon| daemon.stats()["processor"]["backpressure_events"].as_u64().unwrap();
         let before = episodes(&daemon);
@@ -59,8 +71,10 @@ fn a_full_ring_anywhere_stops_reading_and_nothing_is_lost() {
         let now = stats["buffer"]["current_size"].as_u64().unwrap();
         assert!(high >= now && now > 100, "buffers on their way: {now}, {high} at most");
         held.let_go();
-        let (events, stream) = greedy.written();
+        let (mut events, stream) = greedy.written();
         assert!(events > written, "it was held up");
+        events += 1 + crowd.into_iter().map(|one| one.written().0).sum::<u64>();
+        assert_eq!(read_ack(&mut polite, 1).1["accepted"], 1);
         let stats = daemon.wait_received(events);
         assert_eq!(stats["events"]["applied"], events);
         // The thread itself says how full it has found its ring, so once it is let go.
@@ -71,7 +85,7 @@ fn a_full_ring_anywhere_stops_reading_and_nothing_is_lost() {
         let episodes = episodes(&daemon);
         let told = notices(stream);
         assert!(told >= 1 && told as u64 <= episodes, "{told} notices in {episodes} episodes");
-        record.passed(json!({ "events": events, "read_while_full_bytes": bytes, "episodes": episodes,
+        record.passed(json!({ "events": events, "read_of_one_bytes": alone_bytes, "read_while_full_bytes": bytes, "episodes": episodes,
             "notices": told, "grown_kib": daemon.status("VmHWM").saturating_sub(start_kib),
             "bound_kib": bound_kib }));
     }

@@ -214,6 +214,16 @@ pub struct Greedy {
 impl Greedy {
     /// Sends until it is stopped, or this many blocks.
     pub fn start(daemon: &Daemon, source: &str, blocks: usize) -> Self {
+        Self::write(Self::connect(daemon), source, blocks)
+    }
+
+    /// The socket of one that is to come.
+    pub fn connect(daemon: &Daemon) -> TcpStream {
+        daemon.connect("/ws/ingest").get_ref().try_clone().unwrap()
+    }
+
+    /// Sends so over this socket.
+    pub fn write(mut stream: TcpStream, source: &str, blocks: usize) -> Self {
         let mut block = Vec::new();
         let mut per_block = 0;
         let text = event(source, now_s(), 1.0);
@@ -221,7 +231,6 @@ impl Greedy {
             write_masked(&mut block, OpCode::Data(Data::Text), [1, 2, 3, 4], text.as_bytes());
             per_block += 1;
         }
-        let mut stream = daemon.connect("/ws/ingest").get_ref().try_clone().unwrap();
         stream.set_write_timeout(Some(Duration::from_millis(50))).unwrap();
         let stop = Arc::<AtomicBool>::default();
         let events = Arc::<AtomicU64>::default();

@@ -111,6 +111,8 @@ pub struct Connection {
     /// The peer sends no more, or something has failed: reads go on to the end, which raises no
     /// further event.
     pub read_closed: bool,
+    /// Number of its newest chunk on the lane; 0: none.
+    pub newest_chunk: u64,
     /// When something last came, monotonic ns.
     pub heard_ns: u64,
     /// When it was last pinged, monotonic ns.
@@ -138,6 +140,7 @@ impl Connection {
             seat: None,
             queued: false,
             read_closed: false,
+            newest_chunk: 0,
             heard_ns: 0,
             pinged_ns: 0,
             told_episode: 0,

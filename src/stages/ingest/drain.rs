@@ -51,7 +51,7 @@ impl Ingest {
                 && !conn.queued
             {
                 conn.queued = true;
-                self.ready.push_back(slot as u32);
+                self.turns.queue(slot as u32);
             }
         }
     }
@@ -66,11 +66,11 @@ impl Ingest {
             now.mono_ns < conn.expected_until_ns
                 && matches!(conn.state, State::Handshake { .. } | State::Open)
         };
-        let all_read = self.ready.is_empty() && !self.connections.iter().flatten().any(newcomer);
+        let all_read = self.turns.is_empty() && !self.connections.iter().flatten().any(newcomer);
         if self.ports.chunks.is_some() && (all_read || now.mono_ns >= read_until_ns) {
             // The end of the input. Whatever a socket still holds was never acknowledged.
             self.ports.chunks = None;
-            self.ready.clear();
+            self.turns.clear();
         }
         if self.ports.chunks.is_some() {
             return false;
@@ -110,7 +110,7 @@ impl Ingest {
         for (slot, conn) in self.connections.iter_mut().enumerate() {
             if let Some(conn) = conn {
                 conn.queued = true;
-                self.ready.push_back(slot as u32);
+                self.turns.queue(slot as u32);
             }
         }
         if let Some(drain) = self.drain.as_mut() {

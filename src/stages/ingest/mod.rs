@@ -2,14 +2,15 @@
 //!
 //! It reads bytes into pooled buffers and sends chunks, never messages; it writes replies; and
 //! it stops reading while the ring to its parse thread is full, which is the backpressure that
-//! clients feel as TCP flow control. Each ready socket gets one read a round, so no client
-//! starves another. Lane 0 owns the listener and hands connections to the lanes in turn.
+//! clients feel as TCP flow control. Each ready socket gets one read a round, and who has much
+//! waiting is held first ([`turns`]), so no client starves another. Lane 0 owns the listener and hands connections to the lanes in turn.
 //!
 //! Invariant: a chunk is stamped only inside a turn announced in `runtime::progress`, and
 //! counted there before it is pushed.
 
 pub mod accept;
 pub mod addresses;
+mod backpressure;
 pub mod connection;
 pub mod drain;
 pub mod handshake;
@@ -17,8 +18,8 @@ pub mod pace;
 mod patience;
 pub mod read;
 pub mod replies;
+pub mod turns;
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,11 +37,13 @@ use crate::runtime::stage::{Progress, Stage};
 use crate::runtime::wake::{APPLIED, Bell, INPUT, SPACE};
 use crate::telemetry::counters::IngestCounters;
 use addresses::Addresses;
+use backpressure::Backpressure;
 use connection::Connection;
 use drain::Drain;
 use handshake::Policy;
 use pace::Pace;
 use patience::KeepAlive;
+use turns::Turns;
 
 /// The listener's token; the waker has [`WAKER`], connections their slot + 2.
 const LISTENER: Token = Token(0);
@@ -92,6 +95,8 @@ pub struct Options {
     pub terms: Terms,
     /// Read buffers of this lane.
     pub buffers: usize,
+    /// Unparsed bytes from which on only who has none among them is read.
+    pub unparsed_bytes: usize,
     /// Shared numbers of this lane.
     pub progress: Arc<LaneProgress>,
     /// This thread's counters.
@@ -114,8 +119,7 @@ pub struct Ingest {
     connections: Vec<Option<Connection>>,
     generations: Vec<u32>,
     free_slots: Vec<u32>,
-    /// Connections whose socket has something to read, in turn.
-    ready: VecDeque<u32>,
+    turns: Turns,
     /// Connections that wait for acks.
     waiting: Vec<u32>,
     /// Connections that have gone and of which the parse thread has not been told.
@@ -128,8 +132,7 @@ pub struct Ingest {
     pace: Pace,
     sent: u64,
     last_stamp_ns: u64,
-    episode: u64,
-    in_episode: bool,
+    backpressure: Backpressure,
     next_sweep_ns: u64,
     /// Whether some connection may have a deadline.
     impatient: bool,
@@ -148,11 +151,11 @@ impl Ingest {
             ports,
             door,
             keep_alive: KeepAlive::new(options.terms.ping_interval_ns),
+            turns: Turns::new(options.unparsed_bytes),
             options,
             connections: Vec::new(),
             generations: Vec::new(),
             free_slots: Vec::new(),
-            ready: VecDeque::new(),
             waiting: Vec::new(),
             departed: Vec::new(),
             pool: Vec::new(),
@@ -161,16 +164,26 @@ impl Ingest {
             pace: Pace::default(),
             sent: 0,
             last_stamp_ns: 0,
-            episode: 0,
-            in_episode: false,
+            backpressure: Backpressure::default(),
             next_sweep_ns: 0,
             impatient: false,
             drain: None,
         })
     }
 
+    /// Takes back the buffers of chunks that have been parsed.
+    fn take_back_buffers(&mut self) {
+        while let Some(buffer) = self.ports.buffers.pop() {
+            self.pool.push(buffer);
+            self.turns.parsed();
+        }
+    }
+
     fn take_buffer(&mut self) -> Option<Buffer> {
-        if let Some(buffer) = self.pool.pop().or_else(|| self.ports.buffers.pop()) {
+        if self.pool.is_empty() {
+            self.take_back_buffers();
+        }
+        if let Some(buffer) = self.pool.pop() {
             return Some(buffer);
         }
         if self.buffers_made < self.options.buffers {
@@ -247,7 +260,7 @@ impl Ingest {
         let mut at_latest = |ns: u64| {
             deadline_ns = Some(deadline_ns.map_or(ns, |d: u64| d.min(ns)));
         };
-        if !self.ready.is_empty() || !self.departed.is_empty() {
+        if !self.turns.is_empty() || !self.departed.is_empty() {
             awaits |= SPACE;
         }
         if self
@@ -259,6 +272,9 @@ impl Ingest {
             awaits |= APPLIED;
         }
         if let Some(at_ns) = self.door.as_ref().and_then(Door::look_at_ns) {
+            at_latest(at_ns);
+        }
+        if let Some(at_ns) = self.backpressure.look_at_ns() {
             at_latest(at_ns);
         }
         if self.impatient {
@@ -352,7 +368,7 @@ impl Ingest {
                         conn.read_closed |= event.is_read_closed() || event.is_error();
                         if (event.is_readable() || conn.read_closed) && !conn.queued {
                             conn.queued = true;
-                            self.ready.push_back(slot as u32);
+                            self.turns.queue(slot as u32);
                         }
                     }
                 }

@@ -13,26 +13,35 @@ use crate::runtime::clock::Now;
 impl Ingest {
     /// Reads ready sockets, one read each in turn, while there is room for the chunks.
     pub(super) fn read_ready(&mut self) -> bool {
-        if self.ready.is_empty() {
+        if self.turns.is_empty() {
             return false;
         }
+        self.take_back_buffers();
+        self.turns.let_go();
         let progress = Arc::clone(&self.options.progress);
         progress.begin_turn(self.last_stamp_ns);
         let stamp = self.options.clock.now();
         progress.begin_turn(stamp.mono_ns.max(self.last_stamp_ns));
         let mut worked = false;
         let before = (self.sent, self.options.counters.bytes.get());
+        let mut full = false;
         for read in 1..=READS_PER_TURN {
-            if !self.has_room() {
-                self.note_backpressure();
+            full = !self.has_room();
+            if full {
                 break;
             }
-            let Some(slot) = self.ready.pop_front() else {
+            let connections = &self.connections;
+            let newest_chunk_of = |slot| match connections.get(slot as usize) {
+                Some(Some(conn)) => conn.newest_chunk,
+                _ => 0,
+            };
+            let Some(slot) = self.turns.take(newest_chunk_of) else {
                 break;
             };
             // Others stand behind those that had nothing.
             worked |= self.read_one(slot, stamp) || read == READS_PER_TURN;
         }
+        self.note_backpressure(full, stamp.mono_ns);
         progress.end_turn();
         let bytes = self.options.counters.bytes.get() - before.1;
         self.pace.note(stamp.mono_ns, self.sent - before.0, bytes);
@@ -45,13 +54,8 @@ impl Ingest {
     fn has_room(&mut self) -> bool {
         // Two places: the first read of a connection may announce it as well.
         // Once the input has ended, what comes is thrown away and needs a buffer only.
-        if let Some(chunks) = self.ports.chunks.as_ref() {
-            if chunks.slots() < 2 {
-                return false;
-            }
-            if self.in_episode && chunks.slots() * 2 >= chunks.capacity() {
-                self.in_episode = false;
-            }
+        if self.ports.chunks.as_ref().is_some_and(|chunks| chunks.slots() < 2) {
+            return false;
         }
         match self.take_buffer() {
             Some(buffer) => {
@@ -59,30 +63,6 @@ impl Ingest {
                 true
             }
             None => false,
-        }
-    }
-
-    /// Reading has stopped: counted, and said to whom it concerns, once an episode.
-    fn note_backpressure(&mut self) {
-        if self.drain.is_some() {
-            return;
-        }
-        if !self.in_episode {
-            self.in_episode = true;
-            self.episode += 1;
-            self.options.counters.backpressure.add(1);
-        }
-        let episode = self.episode;
-        for slot in &self.ready {
-            if let Some(Some(conn)) = self.connections.get_mut(*slot as usize)
-                && conn.state == State::Open
-                && conn.told_episode != episode
-            {
-                conn.told_episode = episode;
-                conn.notice(
-                    r#"{"type":"backpressure","message":"the daemon is busy and has stopped reading for now; nothing is lost"}"#,
-                );
-            }
         }
     }
 
@@ -108,7 +88,7 @@ impl Ingest {
                 if len == BUFFER_BYTES || conn.read_closed || self.drain.is_some() {
                     // Back into the queue, behind the others.
                     conn.queued = true;
-                    self.ready.push_back(slot);
+                    self.turns.queue(slot);
                 }
                 self.took(slot, buffer, len, stamp);
                 true
@@ -119,7 +99,7 @@ impl Ingest {
                     io::ErrorKind::WouldBlock => {}
                     io::ErrorKind::Interrupted => {
                         conn.queued = true;
-                        self.ready.push_back(slot);
+                        self.turns.queue(slot);
                     }
                     _ => self.drop_connection(slot),
                 }
@@ -201,6 +181,8 @@ impl Ingest {
         self.options.counters.bytes.add(len as u64);
         self.last_stamp_ns = stamp.mono_ns.max(self.last_stamp_ns + 1);
         self.sent += 1;
+        conn.newest_chunk = self.sent;
+        self.turns.sent(len);
         self.options.progress.set_sent(self.sent);
         let pushed = chunks.push(Chunk::Data {
             conn: conn.id,

@@ -50,6 +50,7 @@ impl Rig {
                 policy: Policy::default(),
             },
             buffers: 16,
+            unparsed_bytes: usize::MAX,
             progress: Arc::new(crate::runtime::progress::LaneProgress::new(1)),
             counters: Arc::default(),
             drain: Arc::clone(&drain),

@@ -1,0 +1,158 @@
+//! Whose turn it is to be read, and what waits for the parse thread meanwhile.
+//!
+//! Chunks are parsed first come, first served, so what one client has waiting is time that all others
+//! wait. Beyond a bound, therefore, only who has nothing waiting is read: a client that sends flat out is
+//! held, and one that sends an event now and then finds the bound in front of it and never the whole ring.
+
+use std::collections::VecDeque;
+
+use crate::message::BUFFER_BYTES;
+
+/// The queues of one lane. A connection stands in one of them at most.
+#[derive(Debug)]
+pub struct Turns {
+    /// Slots of connections whose socket has something to read, in turn.
+    ready: VecDeque<u32>,
+    /// Of those that are to go on once there is room, in turn.
+    held: VecDeque<u32>,
+    /// Lengths of the chunks that wait for the parse thread or are with it.
+    unparsed: VecDeque<u32>,
+    unparsed_bytes: usize,
+    /// From here on who has something unparsed is held.
+    bound_bytes: usize,
+    /// Chunks of the lane that have been parsed.
+    parsed: u64,
+}
+
+impl Turns {
+    /// Nobody is ready; `bound_bytes`: how much may be unparsed before a connection that has a part in it is
+    /// held.
+    pub fn new(bound_bytes: usize) -> Self {
+        Self {
+            ready: VecDeque::new(),
+            held: VecDeque::new(),
+            unparsed: VecDeque::new(),
+            unparsed_bytes: 0,
+            bound_bytes,
+            parsed: 0,
+        }
+    }
+
+    /// A connection's socket has something to read; it goes behind the others.
+    pub fn queue(&mut self, slot: u32) {
+        self.ready.push_back(slot);
+    }
+
+    /// Whose turn it is, of those that need not wait; `newest_chunk_of` a connection is a number of the lane,
+    /// 0: none.
+    pub fn take(&mut self, newest_chunk_of: impl Fn(u32) -> u64) -> Option<u32> {
+        while let Some(slot) = self.ready.pop_front() {
+            if newest_chunk_of(slot) <= self.parsed || self.unparsed_bytes < self.bound_bytes {
+                return Some(slot);
+            }
+            self.held.push_back(slot);
+        }
+        None
+    }
+
+    /// Lets so many of those that were held go on as there is room for full reads.
+    pub fn let_go(&mut self) {
+        let mut expected = self.unparsed_bytes;
+        while expected < self.bound_bytes
+            && let Some(slot) = self.held.pop_front()
+        {
+            self.ready.push_back(slot);
+            expected += BUFFER_BYTES;
+        }
+    }
+
+    /// A chunk has been sent to the parse thread.
+    pub fn sent(&mut self, len: usize) {
+        self.unparsed.push_back(len as u32);
+        self.unparsed_bytes += len;
+    }
+
+    /// The oldest chunk has been parsed: its buffer has come back.
+    pub fn parsed(&mut self) {
+        self.parsed += 1;
+        self.unparsed_bytes -= self.unparsed.pop_front().unwrap_or(0) as usize;
+    }
+
+    /// Whether some are held.
+    pub fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Those that are held and, when reading has stopped for all, those that are ready.
+    pub fn stopped(&self, all: bool) -> impl Iterator<Item = u32> {
+        let ready = if all { self.ready.iter() } else { Default::default() };
+        ready.chain(&self.held).copied()
+    }
+
+    /// Whether nobody has something to read.
+    pub fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.held.is_empty()
+    }
+
+    /// Nobody is to be read any more.
+    pub fn clear(&mut self) {
+        self.ready.clear();
+        self.held.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: usize = BUFFER_BYTES;
+
+    /// Whether a connection whose newest chunk is this one has to wait.
+    fn must_wait(turns: &mut Turns, newest_chunk: u64) -> bool {
+        turns.queue(7);
+        let waits = turns.take(|_| newest_chunk).is_none();
+        turns.clear();
+        waits
+    }
+
+    #[test]
+    fn beyond_the_bound_only_who_has_nothing_waiting_is_read() {
+        let mut turns = Turns::new(2 * FULL);
+        // Chunks 1 and 2 are the greedy one's; the polite one's newest, 0, is none.
+        turns.sent(FULL);
+        assert!(!must_wait(&mut turns, 1), "below the bound");
+        turns.sent(FULL);
+        assert!(must_wait(&mut turns, 2));
+        assert!(!must_wait(&mut turns, 0));
+        turns.sent(100);
+        assert!(must_wait(&mut turns, 3), "whoever it is has a part in it now");
+        turns.parsed();
+        assert!(!must_wait(&mut turns, 2), "there is room again");
+        turns.sent(FULL);
+        turns.parsed();
+        turns.sent(FULL);
+        assert!(must_wait(&mut turns, 3) && !must_wait(&mut turns, 2), "chunk 2 has been parsed");
+    }
+
+    #[test]
+    fn who_was_held_goes_on_in_turn_as_there_is_room() {
+        let mut turns = Turns::new(2 * FULL);
+        turns.sent(FULL);
+        turns.sent(FULL);
+        for slot in [7, 8, 9] {
+            turns.queue(slot);
+        }
+        assert_eq!(turns.take(|_| 2), None);
+        turns.let_go();
+        assert_eq!(turns.take(|_| 2), None);
+        assert_eq!(turns.stopped(false).collect::<Vec<_>>(), [7, 8, 9]);
+        turns.parsed();
+        turns.queue(1);
+        turns.let_go();
+        assert_eq!([(); 3].map(|()| turns.take(|_| 2)), [Some(1), Some(7), None], "room for one");
+        turns.parsed();
+        turns.let_go();
+        assert_eq!([(); 3].map(|()| turns.take(|_| 2)), [Some(8), Some(9), None]);
+        assert!(turns.is_empty());
+    }
+}
