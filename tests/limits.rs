@@ -312,6 +312,42 @@ fn a_message_too_long_is_refused_at_the_header_that_says_so() {
     }
 }
 
+#[test]
+fn names_are_rejected_and_strings_left_out_when_they_are_too_long() {
+    let config = "[limits]\nname_size = 20\nstring_size = 3\n\
+                  [[window]]\nname = \"with-k\"\nkind = \"tumbling\"\nsize = \"1h\"\nwhere = \"has(k)\"\n";
+    for (lanes, windows) in LAYOUTS {
+        let daemon = Daemon::start(lanes, windows, config);
+        let mut socket = daemon.connect("/ws/ingest?ack=1");
+        let mut seq = 0;
+        let mut send = |source: &str, name: &str, k: &str| {
+            let now = now_s();
+            let data = format!(r#"{{"{name}":1,"k":"{k}"}}"#);
+            let event = format!(r#"{{"source":"{source}","type":"t","timestamp":{now:.3},"data":{data}}}"#);
+            socket.send(Message::text(event)).unwrap();
+            seq += 1;
+            read_ack(&mut socket, seq).0
+        };
+        let (fits, longer) = ("n".repeat(20), "n".repeat(21));
+        assert_eq!(send(&fits, &fits, "abc"), [""; 0]);
+        for (errors, named) in
+            [(send(&longer, &fits, "abc"), "source"), (send(&fits, &longer, "abc"), "the name")]
+        {
+            assert_eq!((errors.len(), errors[0]["code"].as_str()), (1, Some("too_long")));
+            let message = errors[0]["message"].as_str().unwrap();
+            assert!(
+                message.contains(named) && message.contains("has 21 bytes; limits.name_size"),
+                "{message}"
+            );
+        }
+        assert_eq!(daemon.stats()["events"]["rejected_by_reason"]["too_long"], 2);
+        // The event is read, and has no `k`.
+        assert_eq!(send("s", "v", "abcd"), [""; 0]);
+        let events = daemon.wait_received(4)["events"].clone();
+        assert_eq!((&events["applied"], &events["filtered"]), (&1.into(), &1.into()), "{events}");
+    }
+}
+
 /// A daemon that may have descriptors from `soft` to `hard`.
 fn with_descriptors(soft: u32, hard: u32, (lanes, windows): (u32, u32), config: &str) -> Daemon {
     let mut command = Command::new("prlimit");
@@ -385,6 +421,8 @@ const HIT_BY: &[(&str, &str, &str)] = &[
     ("limits.events_per_message", "reload.rs", "every_limit_holds_for_the_next_event"),
     ("limits.fields_per_event", "reload.rs", "every_limit_holds_for_the_next_event"),
     ("limits.nesting", "reload.rs", "every_limit_holds_for_the_next_event"),
+    ("limits.name_size", "limits.rs", "names_are_rejected_and_strings_left_out_when_they_are_too_long"),
+    ("limits.string_size", "limits.rs", "names_are_rejected_and_strings_left_out_when_they_are_too_long"),
     (
         "limits.event_types",
         "events.rs",

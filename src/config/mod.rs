@@ -199,6 +199,10 @@ pub struct Limits {
     pub fields_per_event: usize,
     /// Levels of nesting of one event.
     pub nesting: usize,
+    /// Bytes of a `source`, a flattened name and an `id`.
+    pub name_size: usize,
+    /// Bytes of a string that becomes a dimension.
+    pub string_size: usize,
     /// Distinct event types.
     pub event_types: usize,
     /// Distinct names of numeric fields.

@@ -251,6 +251,8 @@ fn limits(settings: &Settings, timestamp_unit: TimestampUnit) -> event::Limits {
     event::Limits {
         nesting: settings.nesting,
         fields_per_event: settings.fields_per_event,
+        name_size: settings.name_size,
+        string_size: settings.string_size,
         events_per_message: settings.events_per_message,
         timestamp_unit,
     }

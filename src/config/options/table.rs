@@ -2,6 +2,7 @@
 
 use super::{Kind, Listed, Opt, Reload};
 use crate::config::{Idle, LogForm, LogLevel, Overload, TimestampUnit, networks, web};
+use crate::event::{MAX_NAME, MAX_STRING};
 
 /// Origins of web pages.
 const ORIGINS: Listed = Listed {
@@ -193,6 +194,16 @@ pub static OPTIONS: &[Opt] = &[
         "limits.nesting",
         Kind::Whole(4, 100, place!(limits.nesting)),
         "Levels of objects and arrays in one event.",
+    ).reloadable(),
+    opt(
+        "limits.name_size",
+        Kind::Size(16, MAX_NAME, place!(limits.name_size)),
+        "Longest `source` and flattened name of a field; an event with a longer one is rejected. A longer `id` is left out.",
+    ).reloadable(),
+    opt(
+        "limits.string_size",
+        Kind::Size(1, MAX_STRING, place!(limits.string_size)),
+        "Longest string of `data` and `metadata` to group and filter by; a longer one is left out of its event.",
     ).reloadable(),
     opt("limits.event_types", Kind::Whole(1, 65_535, place!(limits.event_types)), "Distinct event types.").may_shrink(),
     opt(
