@@ -104,6 +104,22 @@ fn refused_handshakes_are_counted_by_reason() {
 }
 
 #[test]
+fn an_upgrade_request_has_a_size_and_may_have_all_of_it() {
+    for (lanes, windows) in LAYOUTS {
+        let daemon = Daemon::start(lanes, windows, "[ingest]\nhandshake_size = \"2KiB\"\n");
+        let without = upgrade("/ws/ingest", "A: \r\n").len();
+        let of = |size: usize| upgrade("/ws/ingest", &format!("A: {}\r\n", "x".repeat(size - without)));
+        assert_eq!(ask(&daemon, &of(2_048)).0, 101);
+        let (status, body) = ask(&daemon, &of(2_049));
+        assert!(status == 431 && body.contains("2048 bytes of ingest.handshake_size"), "{status} {body}");
+        // It is told before it has sent all of what would be too long.
+        assert_eq!(ask(&daemon, &of(10_000)[..3_000]).0, 431);
+        assert_eq!(refused(&daemon, "request_too_large"), 2);
+        polite(&daemon);
+    }
+}
+
+#[test]
 fn who_calls_the_daemon_by_a_foreign_name_changes_nothing() {
     let rules = r#"{"filters":[{"field":"value","min":1}]}"#;
     let post = |daemon: &Daemon, host: &str| {
@@ -407,6 +423,7 @@ const HIT_BY: &[(&str, &str, &str)] = &[
     ("ingest.connections_per_address", "limits.rs", "an_address_gets_so_many_connections_and_others_theirs"),
     ("ingest.trusted_addresses", "limits.rs", "an_address_gets_so_many_connections_and_others_theirs"),
     ("ingest.handshake_timeout", "limits.rs", "refused_handshakes_are_counted_by_reason"),
+    ("ingest.handshake_size", "limits.rs", "an_upgrade_request_has_a_size_and_may_have_all_of_it"),
     ("ingest.ping_interval", "limits.rs", "who_neither_sends_nor_answers_a_ping_is_put_out"),
     ("ingest.allowed_origins", "limits.rs", "pages_of_other_origins_may_not_send"),
     ("http.sse_clients", "metrics.rs", "streams_refused_and_put_out_are_counted"),

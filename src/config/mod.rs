@@ -84,6 +84,8 @@ pub struct Ingest {
     pub trusted_addresses: Vec<String>,
     /// Patience with an upgrade request.
     pub handshake_timeout: Duration,
+    /// Bytes of an upgrade request.
+    pub handshake_size: usize,
     /// Silence after which a connection is pinged; zero: never.
     pub ping_interval: Duration,
     /// Origins of the pages that may send events; empty: those of the host they talk to, and of loopback.

@@ -69,6 +69,6 @@ pub(super) fn terms(config: &Config, plan: &Plan, http: SocketAddr) -> Terms {
         addresses: Arc::new(Addresses::new(ingest.connections_per_address, trusted)),
         handshake_timeout_ns: nanos(ingest.handshake_timeout),
         ping_interval_ns: nanos(ingest.ping_interval),
-        policy: Policy { http_port: Some(http.port()), allowed_origins: ingest.allowed_origins.clone() },
+        policy: Policy::new(config, Some(http.port())),
     }
 }

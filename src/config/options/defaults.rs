@@ -31,6 +31,7 @@ pub(in crate::config) fn defaults() -> Config {
             connections_per_address: 1_000,
             trusted_addresses: vec!["127.0.0.0/8".to_owned(), "::1".to_owned()],
             handshake_timeout: seconds(5),
+            handshake_size: 16 << 10,
             ping_interval: seconds(30),
             allowed_origins: Vec::new(),
         },

@@ -18,6 +18,7 @@ const HOSTS: Listed =
     Listed { what: "host names without a port", example: "flumen.example.org", is_good: web::is_host };
 
 const DAY_MS: u64 = 86_400_000;
+const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
 macro_rules! place {
@@ -57,6 +58,11 @@ pub static OPTIONS: &[Opt] = &[
         "ingest.handshake_timeout",
         Kind::Span(10, 600_000, place!(ingest.handshake_timeout)),
         "Patience with a client that has connected and not finished its upgrade request.",
+    ),
+    opt(
+        "ingest.handshake_size",
+        Kind::Size(KIB, 64 * KIB, place!(ingest.handshake_size)),
+        "Longest upgrade request; a longer one gets 431.",
     ),
     opt(
         "ingest.ping_interval",

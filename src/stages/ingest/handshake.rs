@@ -17,11 +17,9 @@ use tungstenite::{
     http::{HeaderMap, HeaderValue},
 };
 
+use crate::config::Config;
 use crate::config::web::{self, host_of, host_of_origin, is_loopback};
 use crate::telemetry::refusal::Refusal;
-
-/// The longest request, in bytes; more is answered 431.
-pub const MAX_REQUEST: usize = 16 * 1024;
 
 /// Where events are sent to.
 pub const PATH: &str = "/ws/ingest";
@@ -34,7 +32,7 @@ const SUBPROTOCOL_HEADER: &str = "sec-websocket-protocol";
 /// What is to be done with a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Read on: the request is not all there. Never said of [`MAX_REQUEST`] bytes or more.
+    /// Read on: the request is not all there. Never said of [`Policy::max_request`] bytes or more.
     NeedMore,
     /// It is a WebSocket from here on.
     Accept {
@@ -55,8 +53,10 @@ pub enum Decision {
 }
 
 /// What requests are judged by.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
+    /// The longest request, bytes; a longer one is answered 431.
+    pub max_request: usize,
     /// Where the dashboard listens, for those who come here with a browser; `None` where there is none
     /// to send them to.
     pub http_port: Option<u16>,
@@ -64,10 +64,29 @@ pub struct Policy {
     pub allowed_origins: Vec<String>,
 }
 
+impl Policy {
+    /// As configured, with the dashboard at that port.
+    pub fn new(config: &Config, http_port: Option<u16>) -> Self {
+        let ingest = &config.ingest;
+        Self {
+            max_request: ingest.handshake_size,
+            http_port,
+            allowed_origins: ingest.allowed_origins.clone(),
+        }
+    }
+}
+
+impl Default for Policy {
+    /// That of the default configuration, without a dashboard.
+    fn default() -> Self {
+        Self::new(&Config::default(), None)
+    }
+}
+
 /// Judges what a connection has sent so far.
 pub fn judge(buf: &[u8], policy: &Policy) -> Decision {
     let http_port = policy.http_port;
-    let head = &buf[..buf.len().min(MAX_REQUEST)];
+    let head = &buf[..buf.len().min(policy.max_request)];
     match Request::try_parse(head) {
         // The parser drops a fragment, which a request has none of (RFC 6455, 3).
         Ok(Some(_)) if has_fragment(head) => refuse(&BAD_REQUEST),
@@ -75,8 +94,8 @@ pub fn judge(buf: &[u8], policy: &Policy) -> Decision {
             PATH => upgrade(consumed, &request, &policy.allowed_origins),
             path => elsewhere(path, request.headers(), http_port, true),
         },
-        Ok(None) if head.len() < MAX_REQUEST => Decision::NeedMore,
-        Ok(None) => refuse(&TOO_LONG),
+        Ok(None) if head.len() < policy.max_request => Decision::NeedMore,
+        Ok(None) => too_long(policy.max_request),
         Err(Error::Capacity(CapacityError::TooManyHeaders)) => refuse(&TOO_MANY_HEADERS),
         Err(Error::Protocol(ProtocolError::WrongHttpMethod | ProtocolError::WrongHttpVersion)) => {
             no_upgrade(head, http_port)
@@ -191,10 +210,10 @@ fn own_host(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// An answer other than 101. Its texts go into JSON as they are: no quotes, no backslashes.
-struct Answer {
+struct Answer<'a> {
     status: &'static str,
     code: Refusal,
-    why: &'static str,
+    why: &'a str,
     /// Header lines, each with its CR LF.
     headers: &'static str,
 }
@@ -204,68 +223,62 @@ const CLOSE: &str = "Connection: close\r\n";
 const CLOSE_AND_UPGRADE: &str =
     "Connection: close, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
 
-const DASHBOARD: Answer = Answer {
+const DASHBOARD: Answer<'static> = Answer {
     status: "307 Temporary Redirect",
     code: Refusal::DashboardElsewhere,
     why: "the dashboard has its own port",
     headers: CLOSE,
 };
-const BAD_REQUEST: Answer = Answer {
+const BAD_REQUEST: Answer<'static> = Answer {
     status: "400 Bad Request",
     code: Refusal::BadRequest,
     why: "not an HTTP/1.1 request",
     headers: CLOSE,
 };
-const BAD_KEY: Answer = Answer {
+const BAD_KEY: Answer<'static> = Answer {
     status: "400 Bad Request",
     code: Refusal::BadKey,
     why: "Sec-WebSocket-Key must be 16 bytes in base64",
     headers: CLOSE,
 };
-const BODY: Answer = Answer {
+const BODY: Answer<'static> = Answer {
     status: "400 Bad Request",
     code: Refusal::UnexpectedBody,
     why: "an upgrade to a WebSocket has no body",
     headers: CLOSE,
 };
-const FOREIGN_ORIGIN: Answer = Answer {
+const FOREIGN_ORIGIN: Answer<'static> = Answer {
     status: "403 Forbidden",
     code: Refusal::ForeignOrigin,
     why: "pages of this origin may not send events; ingest.allowed_origins lists those that may",
     headers: CLOSE,
 };
-const NOT_FOUND: Answer = Answer {
+const NOT_FOUND: Answer<'static> = Answer {
     status: "404 Not Found",
     code: Refusal::NotFound,
     why: "events go to /ws/ingest",
     headers: CLOSE,
 };
-const UPGRADE_REQUIRED: Answer = Answer {
+const UPGRADE_REQUIRED: Answer<'static> = Answer {
     status: "426 Upgrade Required",
     code: Refusal::UpgradeRequired,
     why: "/ws/ingest speaks WebSocket only",
     headers: CLOSE_AND_UPGRADE,
 };
-const WRONG_VERSION: Answer = Answer {
+const WRONG_VERSION: Answer<'static> = Answer {
     status: "426 Upgrade Required",
     code: Refusal::UnsupportedVersion,
     why: "Sec-WebSocket-Version must be 13",
     headers: CLOSE_AND_UPGRADE,
 };
-const TOO_LONG: Answer = Answer {
-    status: "431 Request Header Fields Too Large",
-    code: Refusal::RequestTooLarge,
-    why: "the request is longer than 16 KiB",
-    headers: CLOSE,
-};
-const TOO_MANY_HEADERS: Answer = Answer {
+const TOO_MANY_HEADERS: Answer<'static> = Answer {
     status: "431 Request Header Fields Too Large",
     code: Refusal::TooManyHeaders,
     why: "the request has more than 124 headers",
     headers: CLOSE,
 };
 
-const DRAINING: Answer = Answer {
+const DRAINING: Answer<'static> = Answer {
     status: "503 Service Unavailable",
     code: Refusal::Draining,
     why: "the daemon is shutting down",
@@ -280,13 +293,22 @@ pub fn draining() -> Vec<u8> {
     }
 }
 
-fn refuse(answer: &Answer) -> Decision {
+fn refuse(answer: &Answer<'_>) -> Decision {
     respond(answer, "", true)
+}
+
+fn too_long(most: usize) -> Decision {
+    refuse(&Answer {
+        status: "431 Request Header Fields Too Large",
+        code: Refusal::RequestTooLarge,
+        why: &format!("the request is longer than the {most} bytes of ingest.handshake_size"),
+        headers: CLOSE,
+    })
 }
 
 /// `more_headers` are lines made here, each with its CR LF. Without `body` (the answer to a HEAD) only
 /// its length is told.
-fn respond(answer: &Answer, more_headers: &str, body: bool) -> Decision {
+fn respond(answer: &Answer<'_>, more_headers: &str, body: bool) -> Decision {
     let Answer { status, code, why, headers } = answer;
     let code = code.as_str();
     let json = format!(r#"{{"error":{{"code":"{code}","message":"{why}"}}}}"#);
