@@ -46,6 +46,11 @@ fn polite(daemon: &Daemon) {
     assert_eq!(read_ack(&mut socket, 1).1["accepted"], 1);
 }
 
+/// What this machine calls itself.
+fn machine() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_owned()
+}
+
 fn refused(daemon: &Daemon, reason: &str) -> u64 {
     daemon.metric(&format!("flumen_handshakes_refused_total{{reason=\"{reason}\"}}"))
 }
@@ -62,6 +67,15 @@ fn pages_of_other_origins_may_not_send() {
         assert_eq!(refused(&daemon, "foreign_origin"), 1);
         polite(&daemon);
     }
+    // Of the host they talk to, but for a name that anybody may have made point here.
+    let daemon = Daemon::start(1, 1, "[http]\nallowed_hosts = [\"flumen.example\"]\n");
+    for (host, status) in
+        [("evil.example:8000", 403), ("flumen.example:8000", 101), ("10.1.2.3", 101), (&machine(), 101)]
+    {
+        let of_its_own = from(&format!("http://{host}")).replace("Host: localhost", &format!("Host: {host}"));
+        assert_eq!(ask(&daemon, &of_its_own).0, status, "{host}");
+    }
+    assert_eq!(refused(&daemon, "foreign_origin"), 1);
     let daemon = Daemon::start(1, 1, "[ingest]\nallowed_origins = [\"https://app.example\"]\n");
     assert_eq!(ask(&daemon, &from("https://app.example")).0, 101);
     for other in ["http://localhost:8001", "https://app.example:8443"] {
@@ -145,7 +159,7 @@ fn who_calls_the_daemon_by_a_foreign_name_changes_nothing() {
     let refused =
         |reason| daemon.metric(&format!("flumen_http_changes_refused_total{{reason=\"{reason}\"}}"));
     assert_eq!((refused("foreign_host"), refused("foreign_origin")), (1, 0));
-    for host in [&*daemon.http.to_string(), "localhost:1", "[::1]:8001", "flumen.example"] {
+    for host in [&*daemon.http.to_string(), "localhost:1", "[::1]:8001", "flumen.example", &machine()] {
         let answer = post(&daemon, host);
         assert!(answer.starts_with("HTTP/1.1 200 "), "{host}: {answer}");
     }

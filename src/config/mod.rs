@@ -88,7 +88,7 @@ pub struct Ingest {
     pub handshake_size: usize,
     /// Silence after which a connection is pinged; zero: never.
     pub ping_interval: Duration,
-    /// Origins of the pages that may send events; empty: those of the host they talk to, and of loopback.
+    /// Origins of the pages that may send events; empty: those of own hosts they talk to, and of loopback.
     pub allowed_origins: Vec<String>,
 }
 
@@ -112,7 +112,7 @@ pub struct Http {
     pub connections: usize,
     /// Patience with a request.
     pub request_timeout: Duration,
-    /// Names, beside addresses and localhost, under which something may be changed.
+    /// Names of this daemon, beside addresses, localhost and the machine's name.
     pub allowed_hosts: Vec<String>,
 }
 

@@ -72,7 +72,7 @@ pub static OPTIONS: &[Opt] = &[
     opt(
         "ingest.allowed_origins",
         Kind::Texts(&ORIGINS, place!(ingest.allowed_origins)),
-        "Origins of the web pages that may send events; others get 403. Empty: those of the host they talk to, and of loopback. What sends no Origin is no page and may.",
+        "Origins of the web pages that may send events; others get 403. Empty: those of loopback, and of the host they talk to, if that is an address or a name that http.allowed_hosts allows. What sends no Origin is no page and may.",
     ),
     opt(
         "http.listen",
@@ -93,7 +93,7 @@ pub static OPTIONS: &[Opt] = &[
     opt(
         "http.allowed_hosts",
         Kind::Texts(&HOSTS, place!(http.allowed_hosts)),
-        "Names by which clients may call this daemon to change something, such as its name at a proxy; others get 403. Addresses and localhost always may.",
+        "Names by which pages that send events, and clients that change something, may call this daemon, such as its name at a proxy; by others they get 403. Addresses, localhost and this machine's name are always allowed.",
     ),
     opt(
         "threads.ingest",

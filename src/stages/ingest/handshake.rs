@@ -18,7 +18,7 @@ use tungstenite::{
 };
 
 use crate::config::Config;
-use crate::config::web::{self, host_of, host_of_origin, is_loopback};
+use crate::config::web::{self, OwnHosts, host_of, host_of_origin, is_loopback};
 use crate::telemetry::refusal::Refusal;
 
 /// Where events are sent to.
@@ -60,18 +60,22 @@ pub struct Policy {
     /// Where the dashboard listens, for those who come here with a browser; `None` where there is none
     /// to send them to.
     pub http_port: Option<u16>,
-    /// Origins of the pages that may; empty: those of the host they talk to, and of loopback.
+    /// Origins of the pages that may; empty: those of the host they talk to, if it is an own one, and of
+    /// loopback.
     pub allowed_origins: Vec<String>,
+    /// By which this daemon is called.
+    pub own_hosts: OwnHosts,
 }
 
 impl Policy {
-    /// As configured, with the dashboard at that port.
-    pub fn new(config: &Config, http_port: Option<u16>) -> Self {
+    /// As configured, with the dashboard at that port, where the daemon is called so.
+    pub fn new(config: &Config, http_port: Option<u16>, own_hosts: OwnHosts) -> Self {
         let ingest = &config.ingest;
         Self {
             max_request: ingest.handshake_size,
             http_port,
             allowed_origins: ingest.allowed_origins.clone(),
+            own_hosts,
         }
     }
 }
@@ -79,7 +83,7 @@ impl Policy {
 impl Default for Policy {
     /// That of the default configuration, without a dashboard.
     fn default() -> Self {
-        Self::new(&Config::default(), None)
+        Self::new(&Config::default(), None, OwnHosts::default())
     }
 }
 
@@ -91,7 +95,7 @@ pub fn judge(buf: &[u8], policy: &Policy) -> Decision {
         // The parser drops a fragment, which a request has none of (RFC 6455, 3).
         Ok(Some(_)) if has_fragment(head) => refuse(&BAD_REQUEST),
         Ok(Some((consumed, request))) => match request.uri().path() {
-            PATH => upgrade(consumed, &request, &policy.allowed_origins),
+            PATH => upgrade(consumed, &request, policy),
             path => elsewhere(path, request.headers(), http_port, true),
         },
         Ok(None) if head.len() < policy.max_request => Decision::NeedMore,
@@ -111,7 +115,7 @@ fn has_fragment(head: &[u8]) -> bool {
 }
 
 /// A request for [`PATH`].
-fn upgrade(consumed: usize, request: &Request, allowed_origins: &[String]) -> Decision {
+fn upgrade(consumed: usize, request: &Request, policy: &Policy) -> Decision {
     let headers = request.headers();
     // What would be its body would be read as frames.
     let has_length = headers.get_all("content-length").iter().any(|length| length != "0");
@@ -128,7 +132,7 @@ fn upgrade(consumed: usize, request: &Request, allowed_origins: &[String]) -> De
         }
         Err(_) => return refuse(&BAD_KEY),
     };
-    if !welcome_origin(headers, allowed_origins) {
+    if !welcome_origin(headers, policy) {
         return refuse(&FOREIGN_ORIGIN);
     }
     let offered = headers
@@ -152,7 +156,7 @@ fn upgrade(consumed: usize, request: &Request, allowed_origins: &[String]) -> De
 fn elsewhere(path: &str, headers: &HeaderMap, http_port: Option<u16>, body: bool) -> Decision {
     match http_port {
         Some(port) if path == "/" => {
-            let host = own_host(headers).unwrap_or("127.0.0.1");
+            let host = host_asked(headers).unwrap_or("127.0.0.1");
             respond(&DASHBOARD, &format!("Location: http://{host}:{port}/\r\n"), body)
         }
         _ => respond(&NOT_FOUND, "", body),
@@ -182,26 +186,31 @@ fn no_upgrade(head: &[u8], http_port: Option<u16>) -> Decision {
 }
 
 /// Whether the page that opened this connection, if it was one, may: one of the origins that are
-/// allowed, or, where none are named, a page from the host it talks to or from this machine. Programs
-/// send no `Origin`; browsers always do, and a page cannot forge it.
-fn welcome_origin(headers: &HeaderMap, allowed: &[String]) -> bool {
+/// allowed, or, where none are named, a page from this machine or from the host it talks to, where that
+/// is a host of this daemon's own. Programs send no `Origin`; browsers always do, and a page cannot
+/// forge it.
+fn welcome_origin(headers: &HeaderMap, policy: &Policy) -> bool {
     let mut origins = headers.get_all("origin").iter();
     let origin = match (origins.next(), origins.next()) {
         (None, _) => return true,
         (Some(origin), None) => origin.to_str().unwrap_or(""),
         (Some(_), Some(_)) => return false,
     };
-    if !allowed.is_empty() {
-        return allowed.iter().any(|known| known == web::ANY || known.eq_ignore_ascii_case(origin));
+    if !policy.allowed_origins.is_empty() {
+        return policy
+            .allowed_origins
+            .iter()
+            .any(|known| known == web::ANY || known.eq_ignore_ascii_case(origin));
     }
     host_of_origin(origin).is_some_and(|host| {
-        is_loopback(host) || own_host(headers).is_some_and(|own| own.eq_ignore_ascii_case(host))
+        let talks_to = |to: &str| to.eq_ignore_ascii_case(host) && policy.own_hosts.has(to);
+        is_loopback(host) || host_asked(headers).is_some_and(talks_to)
     })
 }
 
 /// The host of the one `Host` header, without its port; `None` where there is none, several, or an odd
 /// one.
-fn own_host(headers: &HeaderMap) -> Option<&str> {
+fn host_asked(headers: &HeaderMap) -> Option<&str> {
     let mut hosts = headers.get_all("host").iter();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) => host.to_str().ok().and_then(host_of),
@@ -250,7 +259,8 @@ const BODY: Answer<'static> = Answer {
 const FOREIGN_ORIGIN: Answer<'static> = Answer {
     status: "403 Forbidden",
     code: Refusal::ForeignOrigin,
-    why: "pages of this origin may not send events; ingest.allowed_origins lists those that may",
+    why: "pages of this origin may not send events; ingest.allowed_origins lists those that may, \
+          http.allowed_hosts the names of this daemon",
     headers: CLOSE,
 };
 const NOT_FOUND: Answer<'static> = Answer {

@@ -5,7 +5,8 @@ use super::*;
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 fn policy() -> Policy {
-    Policy { http_port: Some(8001), ..Policy::default() }
+    let own_hosts = OwnHosts::new(vec!["flumen.example".to_owned()]);
+    Policy { http_port: Some(8001), own_hosts, ..Policy::default() }
 }
 
 /// A valid upgrade of `target`, with `more` header lines.
@@ -233,6 +234,36 @@ fn only_known_pages_may_send() {
         "http://localhost\r\nOrigin: http://evil.example",
     ] {
         assert_eq!(status(&upgrade_request(PATH, &format!("Origin: {origin}\r\n"))), "403", "{origin}");
+    }
+}
+
+/// The owner of a name makes it point here (DNS rebinding): his page is of the host that it talks to.
+#[test]
+fn a_page_may_not_send_because_its_name_points_here() {
+    for (host, may) in [
+        ("evil.example:8000", false),
+        ("localhost.evil:8000", false),
+        ("flumen.example.evil", false),
+        ("127.0.0.1.evil", false),
+        ("flumen.example:8000", true),
+        ("FLUMEN.example", true),
+        ("10.1.2.3:8000", true),
+        ("[2001:db8::1]:8000", true),
+        ("localhost:8000", true),
+    ] {
+        let request =
+            String::from_utf8(upgrade_request(PATH, &format!("Origin: http://{host}\r\n"))).unwrap();
+        let request = request.replacen("flumen.example:8000", host, 1).into_bytes();
+        if may {
+            accepted(&request);
+        } else {
+            let said = refused(&request);
+            assert!(said.contains("foreign_origin") && said.contains("http.allowed_hosts"), "{said}");
+        }
+        // A program says whatever name it was given.
+        let program = upgrade_request(PATH, "");
+        let program = String::from_utf8(program).unwrap().replacen("flumen.example:8000", host, 1);
+        accepted(program.as_bytes());
     }
 }
 
