@@ -5,20 +5,13 @@ mod support;
 
 use std::hint::black_box;
 
-use flumen::event::{Limits, Reader, time::TimestampUnit};
+use flumen::event::{Limits, Reader};
 use support::{Mode, calibrate, events, interleave, pack, spread};
 
 const EVENTS: usize = 10_000;
 
-const LIMITS: Limits = Limits {
-    nesting: 32,
-    fields_per_event: 256,
-    events_per_message: 10_000,
-    timestamp_unit: TimestampUnit::Auto,
-};
-
 fn reader() -> Reader {
-    Reader::new(LIMITS)
+    Reader::new(Limits::USUAL)
 }
 
 fn read_all(reader: &mut Reader, messages: &[Vec<u8>]) {
@@ -55,9 +48,9 @@ fn main() {
     mode.note(&format!("{} B an event as JSON, {} B as MessagePack", bytes(&single), bytes(&packed)));
     let (mut a, mut b, mut c, mut d) = (reader(), reader(), reader(), reader());
     let (mut bare, mut bare_packed) = (reader().with_strings(false), reader().with_strings(false));
-    let mut slow = Reader::without_scanner(LIMITS);
-    let mut slow_array = Reader::without_scanner(LIMITS);
-    let mut slow_lines = Reader::without_scanner(LIMITS);
+    let mut slow = Reader::without_scanner(Limits::USUAL);
+    let mut slow_array = Reader::without_scanner(Limits::USUAL);
+    let mut slow_lines = Reader::without_scanner(Limits::USUAL);
     let mut run_t = || calibrate(&single);
     let mut run_a = || read_all(&mut a, &single);
     let mut run_bare = || read_all(&mut bare, &single);

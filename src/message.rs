@@ -150,6 +150,8 @@ pub enum Item {
     Mark {
         /// Microseconds since the epoch.
         max_time_us: i64,
+        /// How many chunks end here: more than one where those before were shed.
+        chunks: u32,
     },
 }
 

@@ -51,7 +51,7 @@ use crate::telemetry::counters::{ParseCounters, Telemetry, ThreadMeter, WindowCo
 use crate::windowing::merge::Merger;
 use gauges::{Gauges, watched};
 use sockets::{Passed, Sockets};
-use translate::{engine, nanos, parse_options, terms};
+use translate::{engine, nanos, own_hosts, parse_options, terms};
 
 /// The ingest side of one lane.
 pub struct LaneEnds {
@@ -295,7 +295,8 @@ pub fn start(
         handed.push(Some(rx));
     }
     let mut listener = Some(listener);
-    let terms = terms(config, plan, http_addr);
+    let own_hosts = own_hosts(config);
+    let terms = terms(config, plan, http_addr, own_hosts.clone());
     let mut ingests = Vec::new();
     for (lane, ((poll, ends), handed)) in polls.into_iter().zip(core.lanes).zip(handed).enumerate() {
         let ports = ingest::Ports {
@@ -330,7 +331,7 @@ pub fn start(
         connections: plan.connections,
         http_connections: plan.http_connections,
         sse_clients: config.http.sse_clients,
-        allowed_hosts: config.http.allowed_hosts.clone(),
+        own_hosts,
         publish: Arc::clone(&core.bells.publish),
         gate: Arc::clone(&gate_bell),
     };

@@ -46,6 +46,11 @@ fn polite(daemon: &Daemon) {
     assert_eq!(read_ack(&mut socket, 1).1["accepted"], 1);
 }
 
+/// What this machine calls itself.
+fn machine() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_owned()
+}
+
 fn refused(daemon: &Daemon, reason: &str) -> u64 {
     daemon.metric(&format!("flumen_handshakes_refused_total{{reason=\"{reason}\"}}"))
 }
@@ -62,6 +67,15 @@ fn pages_of_other_origins_may_not_send() {
         assert_eq!(refused(&daemon, "foreign_origin"), 1);
         polite(&daemon);
     }
+    // Of the host they talk to, but for a name that anybody may have made point here.
+    let daemon = Daemon::start(1, 1, "[http]\nallowed_hosts = [\"flumen.example\"]\n");
+    for (host, status) in
+        [("evil.example:8000", 403), ("flumen.example:8000", 101), ("10.1.2.3", 101), (&machine(), 101)]
+    {
+        let of_its_own = from(&format!("http://{host}")).replace("Host: localhost", &format!("Host: {host}"));
+        assert_eq!(ask(&daemon, &of_its_own).0, status, "{host}");
+    }
+    assert_eq!(refused(&daemon, "foreign_origin"), 1);
     let daemon = Daemon::start(1, 1, "[ingest]\nallowed_origins = [\"https://app.example\"]\n");
     assert_eq!(ask(&daemon, &from("https://app.example")).0, 101);
     for other in ["http://localhost:8001", "https://app.example:8443"] {
@@ -104,6 +118,22 @@ fn refused_handshakes_are_counted_by_reason() {
 }
 
 #[test]
+fn an_upgrade_request_has_a_size_and_may_have_all_of_it() {
+    for (lanes, windows) in LAYOUTS {
+        let daemon = Daemon::start(lanes, windows, "[ingest]\nhandshake_size = \"2KiB\"\n");
+        let without = upgrade("/ws/ingest", "A: \r\n").len();
+        let of = |size: usize| upgrade("/ws/ingest", &format!("A: {}\r\n", "x".repeat(size - without)));
+        assert_eq!(ask(&daemon, &of(2_048)).0, 101);
+        let (status, body) = ask(&daemon, &of(2_049));
+        assert!(status == 431 && body.contains("2048 bytes of ingest.handshake_size"), "{status} {body}");
+        // It is told before it has sent all of what would be too long.
+        assert_eq!(ask(&daemon, &of(10_000)[..3_000]).0, 431);
+        assert_eq!(refused(&daemon, "request_too_large"), 2);
+        polite(&daemon);
+    }
+}
+
+#[test]
 fn who_calls_the_daemon_by_a_foreign_name_changes_nothing() {
     let rules = r#"{"filters":[{"field":"value","min":1}]}"#;
     let post = |daemon: &Daemon, host: &str| {
@@ -129,7 +159,7 @@ fn who_calls_the_daemon_by_a_foreign_name_changes_nothing() {
     let refused =
         |reason| daemon.metric(&format!("flumen_http_changes_refused_total{{reason=\"{reason}\"}}"));
     assert_eq!((refused("foreign_host"), refused("foreign_origin")), (1, 0));
-    for host in [&*daemon.http.to_string(), "localhost:1", "[::1]:8001", "flumen.example"] {
+    for host in [&*daemon.http.to_string(), "localhost:1", "[::1]:8001", "flumen.example", &machine()] {
         let answer = post(&daemon, host);
         assert!(answer.starts_with("HTTP/1.1 200 "), "{host}: {answer}");
     }
@@ -312,6 +342,42 @@ fn a_message_too_long_is_refused_at_the_header_that_says_so() {
     }
 }
 
+#[test]
+fn names_are_rejected_and_strings_left_out_when_they_are_too_long() {
+    let config = "[limits]\nname_size = 20\nstring_size = 3\n\
+                  [[window]]\nname = \"with-k\"\nkind = \"tumbling\"\nsize = \"1h\"\nwhere = \"has(k)\"\n";
+    for (lanes, windows) in LAYOUTS {
+        let daemon = Daemon::start(lanes, windows, config);
+        let mut socket = daemon.connect("/ws/ingest?ack=1");
+        let mut seq = 0;
+        let mut send = |source: &str, name: &str, k: &str| {
+            let now = now_s();
+            let data = format!(r#"{{"{name}":1,"k":"{k}"}}"#);
+            let event = format!(r#"{{"source":"{source}","type":"t","timestamp":{now:.3},"data":{data}}}"#);
+            socket.send(Message::text(event)).unwrap();
+            seq += 1;
+            read_ack(&mut socket, seq).0
+        };
+        let (fits, longer) = ("n".repeat(20), "n".repeat(21));
+        assert_eq!(send(&fits, &fits, "abc"), [""; 0]);
+        for (errors, named) in
+            [(send(&longer, &fits, "abc"), "source"), (send(&fits, &longer, "abc"), "the name")]
+        {
+            assert_eq!((errors.len(), errors[0]["code"].as_str()), (1, Some("too_long")));
+            let message = errors[0]["message"].as_str().unwrap();
+            assert!(
+                message.contains(named) && message.contains("has 21 bytes; limits.name_size"),
+                "{message}"
+            );
+        }
+        assert_eq!(daemon.stats()["events"]["rejected_by_reason"]["too_long"], 2);
+        // The event is read, and has no `k`.
+        assert_eq!(send("s", "v", "abcd"), [""; 0]);
+        let events = daemon.wait_received(4)["events"].clone();
+        assert_eq!((&events["applied"], &events["filtered"]), (&1.into(), &1.into()), "{events}");
+    }
+}
+
 /// A daemon that may have descriptors from `soft` to `hard`.
 fn with_descriptors(soft: u32, hard: u32, (lanes, windows): (u32, u32), config: &str) -> Daemon {
     let mut command = Command::new("prlimit");
@@ -371,6 +437,7 @@ const HIT_BY: &[(&str, &str, &str)] = &[
     ("ingest.connections_per_address", "limits.rs", "an_address_gets_so_many_connections_and_others_theirs"),
     ("ingest.trusted_addresses", "limits.rs", "an_address_gets_so_many_connections_and_others_theirs"),
     ("ingest.handshake_timeout", "limits.rs", "refused_handshakes_are_counted_by_reason"),
+    ("ingest.handshake_size", "limits.rs", "an_upgrade_request_has_a_size_and_may_have_all_of_it"),
     ("ingest.ping_interval", "limits.rs", "who_neither_sends_nor_answers_a_ping_is_put_out"),
     ("ingest.allowed_origins", "limits.rs", "pages_of_other_origins_may_not_send"),
     ("http.sse_clients", "metrics.rs", "streams_refused_and_put_out_are_counted"),
@@ -385,6 +452,8 @@ const HIT_BY: &[(&str, &str, &str)] = &[
     ("limits.events_per_message", "reload.rs", "every_limit_holds_for_the_next_event"),
     ("limits.fields_per_event", "reload.rs", "every_limit_holds_for_the_next_event"),
     ("limits.nesting", "reload.rs", "every_limit_holds_for_the_next_event"),
+    ("limits.name_size", "limits.rs", "names_are_rejected_and_strings_left_out_when_they_are_too_long"),
+    ("limits.string_size", "limits.rs", "names_are_rejected_and_strings_left_out_when_they_are_too_long"),
     (
         "limits.event_types",
         "events.rs",

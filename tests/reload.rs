@@ -50,23 +50,26 @@ fn every_limit_holds_for_the_next_event() {
         let deep = with_data(r#"{"a":{"b":{"c":1}}}"#);
         let wide = with_data(r#"{"a":1,"b":2,"c":3}"#);
         let batch = format!("[{deep},{deep},{deep}]");
+        let long = with_data("{}").replace("\"s\"", &format!("{:?}", "n".repeat(21)));
         let ahead = event("s", now_s() + 30.0, 1.0);
         let other_type = |name: &str| with_data("{}").replace("\"t\"", &format!("{name:?}"));
         let other_source = with_data("{}").replace("\"s\"", "\"s2\"");
         // Twice, so that their shapes are known.
-        for message in [&deep, &wide, &batch, &ahead, &deep, &wide] {
+        for message in [&deep, &wide, &batch, &long, &ahead, &deep, &wide, &long] {
             assert_eq!(client.send(message.as_str()), [""; 0]);
         }
         for (options, message, code) in [
             ("[limits]\nnesting = 4\n", &deep, None),
             ("[limits]\nfields_per_event = 2\n", &wide, Some("too_many_fields")),
             ("[limits]\nevents_per_message = 2\n", &batch, Some("too_long")),
+            ("[limits]\nname_size = 20\n", &long, Some("too_long")),
             ("[time]\nmax_future = \"5s\"\n", &ahead, Some("future_timestamp")),
             ("[limits]\nevent_types = 2\n", &other_type("new"), Some("too_many_types")),
             ("[limits]\nkeys = 1\n", &other_source, Some("too_many_keys")),
             ("", &deep, None),
             ("", &wide, None),
             ("", &batch, None),
+            ("", &long, None),
             ("", &ahead, None),
             ("", &other_type("new"), None),
             ("", &other_source, None),

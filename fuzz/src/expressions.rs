@@ -1,11 +1,10 @@
 //! A `where` that is taken is shown as one that means the same, and what is wrong with one that is not
 //! has a place in it.
 
-use flumen::event::Reader;
 use flumen::event::filter::{Filter, MAX_TEXT};
+use flumen::event::{Limits, Reader};
 
 use super::EVENTS;
-use super::report::USUAL;
 
 /// Panics if an expression changes by being shown, or contradicts itself.
 pub fn check(input: &[u8]) {
@@ -25,7 +24,7 @@ pub fn check(input: &[u8]) {
     // These may be too long or too deep.
     let not = Filter::parse(&format!("not ({text})")).ok();
     let twice = Filter::parse(&format!("({text}) and ({text})")).ok();
-    Reader::new(USUAL).read(EVENTS, &mut |outcome| {
+    Reader::new(Limits::USUAL).read(EVENTS, &mut |outcome| {
         let event = outcome.event.expect("a good event");
         let matches = filter.matches(event);
         assert_eq!(again.matches(event), matches, "{shown:?}");

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use flumen::event::{Limits, Reader};
 
-use super::report::{Report, USUAL, tight};
+use super::report::{Report, tight};
 use super::spread;
 
 /// Leaves something in every corner of the scratch, names that are pieces of the text and others.
@@ -14,13 +14,13 @@ thread_local! {
     /// Kept, because making them and their tables costs more than most messages do. Other limits, which
     /// they get twice for every input, make them forget the shapes they know.
     static READERS: RefCell<(Reader, Reader)> =
-        RefCell::new((Reader::without_scanner(USUAL), Reader::new(USUAL)));
+        RefCell::new((Reader::without_scanner(Limits::USUAL), Reader::new(Limits::USUAL)));
 }
 
 /// Panics if the scanner makes a difference to any message, under usual limits or tight ones.
 pub fn check(message: &[u8]) {
     READERS.with_borrow_mut(|(careful, fast)| {
-        for limits in [tight(message), USUAL] {
+        for limits in [tight(message), Limits::USUAL] {
             careful.set_limits(limits);
             fast.set_limits(limits);
             compare(careful, fast, limits, message);

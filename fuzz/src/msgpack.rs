@@ -6,7 +6,7 @@
 use flumen::event::{Limits, Outcome, Reader, Reject};
 
 use super::memory;
-use super::report::{Report, USUAL, place, tight};
+use super::report::{Report, place, tight};
 
 /// Panics if the reader does, or if what it says contradicts itself.
 pub fn check(input: &[u8]) {
@@ -20,7 +20,7 @@ pub fn check(input: &[u8]) {
 }
 
 fn check_message(message: &[u8]) {
-    for limits in [USUAL, tight(message)] {
+    for limits in [Limits::USUAL, tight(message)] {
         check_bounds(limits, message);
         check_pieces(limits, message);
         check_agreement(limits, message);

@@ -6,19 +6,18 @@
 use flumen::event::time::TimestampUnit;
 use flumen::event::{Limits, Member, Outcome, Reader, Scratch};
 
-/// As configured by default.
-pub const USUAL: Limits = Limits {
-    nesting: 32,
-    fields_per_event: 256,
-    events_per_message: 10_000,
-    timestamp_unit: TimestampUnit::Auto,
-};
-
 /// Limits that small messages meet. The unit changes with the length, so that all have their turn.
 pub fn tight(message: &[u8]) -> Limits {
     use TimestampUnit::*;
     let timestamp_unit = [Auto, Seconds, Millis, Micros, Nanos][message.len() % 5];
-    Limits { nesting: 4, fields_per_event: 3, events_per_message: 2, timestamp_unit }
+    Limits {
+        nesting: 4,
+        fields_per_event: 3,
+        name_size: 11,
+        string_size: 4,
+        events_per_message: 2,
+        timestamp_unit,
+    }
 }
 
 /// Everything that a reader reported.
@@ -139,11 +138,12 @@ pub fn place(piece: &[u8], message: &[u8]) -> (usize, usize) {
 
 /// What the rest of the daemon relies on in a good event.
 fn check_limits(event: &Scratch, limits: &Limits) {
-    assert!((1..=flumen::event::MAX_SOURCE).contains(&event.source().len()));
+    let is_name = |name: &str| (1..=limits.name_size).contains(&name.len());
+    assert!(is_name(event.source()) && event.id().is_none_or(is_name));
     assert!((1..=flumen::event::MAX_KIND).contains(&event.kind().len()));
-    assert!(event.id().is_none_or(|id| (1..=flumen::event::MAX_NAME).contains(&id.len())));
     assert!(event.fields().count() + event.dims().count() <= limits.fields_per_event);
-    assert!(event.fields().all(|(name, value)| value.is_finite() && name.len() <= flumen::event::MAX_NAME));
-    let max = flumen::event::MAX_NAME;
-    assert!(event.dims().all(|(name, value)| name.len() <= max && value.len() <= max));
+    // A member may have the empty name.
+    let is_short = |name: &str| name.len() <= limits.name_size;
+    assert!(event.fields().all(|(name, value)| is_short(name) && value.is_finite()));
+    assert!(event.dims().all(|(name, value)| is_short(name) && value.len() <= limits.string_size));
 }

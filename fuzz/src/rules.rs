@@ -1,10 +1,9 @@
 //! Rules that are taken are shown as rules that mean the same.
 
-use flumen::event::Reader;
 use flumen::event::rules::Rules;
+use flumen::event::{Limits, Reader};
 
 use super::EVENTS;
-use super::report::USUAL;
 
 /// Moments, microseconds since the epoch: of the event and of the daemon's clock.
 const MOMENTS: [(i64, i64); 3] = [(0, 1_000_000), (i64::MIN, i64::MAX), (1_763_888_880_000_000, 0)];
@@ -22,7 +21,7 @@ pub fn check(input: &[u8]) {
     assert_eq!(again, rules, "{shown}");
     assert_eq!(again.to_json(), shown);
     let young = Rules { max_age_seconds: None, ..rules.clone() };
-    Reader::new(USUAL).read(EVENTS, &mut |outcome| {
+    Reader::new(Limits::USUAL).read(EVENTS, &mut |outcome| {
         let event = outcome.event.expect("a good event");
         for (time_us, now_us) in MOMENTS {
             let keeps = rules.keeps(event, time_us, now_us);

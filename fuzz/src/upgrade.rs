@@ -15,7 +15,7 @@ const PORT: u16 = 8001;
 
 /// Panics if a request is taken for what it is not, or gets an answer that is none.
 pub fn check(input: &[u8]) {
-    let policy = Policy { http_port: Some(PORT), allowed_origins: Vec::new() };
+    let policy = Policy { http_port: Some(PORT), ..Policy::default() };
     let decision = judge(input, &policy);
     for cut in [spread(input) % (input.len() + 1), input.len().saturating_sub(1)] {
         must_lead_to(&judge(&input[..cut], &policy), &decision, input, cut);

@@ -84,9 +84,11 @@ pub struct Ingest {
     pub trusted_addresses: Vec<String>,
     /// Patience with an upgrade request.
     pub handshake_timeout: Duration,
+    /// Bytes of an upgrade request.
+    pub handshake_size: usize,
     /// Silence after which a connection is pinged; zero: never.
     pub ping_interval: Duration,
-    /// Origins of the pages that may send events; empty: those of the host they talk to, and of loopback.
+    /// Origins of the pages that may send events; empty: those of own hosts they talk to, and of loopback.
     pub allowed_origins: Vec<String>,
 }
 
@@ -110,7 +112,7 @@ pub struct Http {
     pub connections: usize,
     /// Patience with a request.
     pub request_timeout: Duration,
-    /// Names, beside addresses and localhost, under which something may be changed.
+    /// Names of this daemon, beside addresses, localhost and the machine's name.
     pub allowed_hosts: Vec<String>,
 }
 
@@ -199,6 +201,10 @@ pub struct Limits {
     pub fields_per_event: usize,
     /// Levels of nesting of one event.
     pub nesting: usize,
+    /// Bytes of a `source`, a flattened name and an `id`.
+    pub name_size: usize,
+    /// Bytes of a string that becomes a dimension.
+    pub string_size: usize,
     /// Distinct event types.
     pub event_types: usize,
     /// Distinct names of numeric fields.

@@ -40,8 +40,28 @@ pub fn is_loopback(host: &str) -> bool {
     }
 }
 
+/// By which hosts this daemon is called: addresses and `localhost`, and the names that are known to be
+/// its own. Any other may be the name of a page elsewhere whose owner makes it point here (DNS
+/// rebinding); browsers then take this daemon for a part of that page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnHosts {
+    names: Vec<String>,
+}
+
+impl OwnHosts {
+    /// Besides addresses and `localhost`, these names.
+    pub fn new(names: Vec<String>) -> Self {
+        Self { names }
+    }
+
+    /// Whether it is called so: the host alone, without a port.
+    pub fn has(&self, host: &str) -> bool {
+        is_address(host) || is_loopback(host) || self.names.iter().any(|own| own.eq_ignore_ascii_case(host))
+    }
+}
+
 /// Whether a host is no name, but an address: nobody else can have a name point to it.
-pub fn is_address(host: &str) -> bool {
+fn is_address(host: &str) -> bool {
     bracketed(host).is_some() || host.parse::<Ipv4Addr>().is_ok()
 }
 
@@ -85,6 +105,19 @@ mod tests {
             [("127.0.0.1", true), ("[::1]", true), ("localhost", false), ("1.2.3.4.evil", false)]
         {
             assert_eq!(is_address(host), is, "{host}");
+        }
+    }
+
+    #[test]
+    fn own_hosts_are_addresses_localhost_and_the_names_that_are_known() {
+        let own = OwnHosts::new(vec!["Flumen.example".to_owned()]);
+        for host in ["10.1.2.3", "[2001:db8::1]", "[::1]", "LOCALHOST", "flumen.EXAMPLE"] {
+            assert!(own.has(host), "{host}");
+        }
+        for host in
+            ["evil.example", "flumen.example.evil", "evil.flumen.example", "localhost.evil", "1.2.3", ""]
+        {
+            assert!(!own.has(host), "{host}");
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn parse(piece: &[u8], scratch: &mut Scratch, limits: &Limits) -> Par
         Ok(()) if !is_object => {
             Parsed::Whole(Err(Rejection::new(Reject::NotAnObject, "an event must be a JSON object")))
         }
-        Ok(()) => Parsed::Whole(scratch.judge()),
+        Ok(()) => Parsed::Whole(scratch.judge(limits)),
     }
 }
 
@@ -165,8 +165,8 @@ impl Plain<'_> {
 
     fn set_text(&mut self, text: Option<&str>) {
         match self.member {
-            Member::Id => self.scratch.set_id(text),
-            Member::Source => self.scratch.set_source(text),
+            Member::Id => self.scratch.set_id(text, self.limits),
+            Member::Source => self.scratch.set_source(text, self.limits),
             Member::Kind => self.scratch.set_kind(text),
             _ => match text {
                 Some(text) => self.scratch.timestamp_text(text),
@@ -333,11 +333,11 @@ impl<'de> Visitor<'de> for Value<'_> {
         }
         let named = self.role != Role::Skipped && self.parts < MAX_PARTS;
         let before = self.scratch.path.len();
-        let section = self.section;
-        while map.next_key_seed(Name { scratch: &mut *self.scratch, section, named })?.is_some() {
+        let (limits, section) = (self.limits, self.section);
+        while map.next_key_seed(Name { scratch: &mut *self.scratch, limits, section, named })?.is_some() {
             map.next_value_seed(Value {
                 scratch: &mut *self.scratch,
-                limits: self.limits,
+                limits,
                 section,
                 role: if named { Role::Field } else { Role::Skipped },
                 level: self.level + 1,
@@ -352,6 +352,7 @@ impl<'de> Visitor<'de> for Value<'_> {
 /// A member's name, appended to the path.
 struct Name<'a> {
     scratch: &'a mut Scratch,
+    limits: &'a Limits,
     section: Section,
     named: bool,
 }
@@ -370,7 +371,7 @@ impl Visitor<'_> for Name<'_> {
     }
     fn visit_str<E: Error>(self, name: &str) -> Result<(), E> {
         if self.named {
-            self.scratch.enter(name);
+            self.scratch.enter(name, self.limits);
             self.scratch.forget_path(self.section);
         }
         Ok(())

@@ -26,12 +26,12 @@ pub use reader::{Outcome, Reader};
 pub use scratch::Scratch;
 use time::TimestampUnit;
 
-/// Longest `source`, bytes.
-pub const MAX_SOURCE: usize = 256;
 /// Longest `type`, bytes.
 pub const MAX_KIND: usize = 64;
-/// Longest flattened name and longest string that becomes a dimension, bytes.
+/// [`Limits::name_size`] at most, bytes.
 pub const MAX_NAME: usize = 256;
+/// [`Limits::string_size`] at most, bytes.
+pub const MAX_STRING: usize = 256;
 /// Names of nested objects are joined up to this many parts; what lies deeper is ignored.
 pub const MAX_PARTS: usize = 4;
 
@@ -135,10 +135,26 @@ pub struct Limits {
     pub nesting: usize,
     /// Numeric fields and dimensions of one event.
     pub fields_per_event: usize,
+    /// Longest `source`, flattened name and `id`, bytes.
+    pub name_size: usize,
+    /// Longest string that becomes a dimension, bytes.
+    pub string_size: usize,
     /// Events of one message; the rest of a longer one is one rejected event.
     pub events_per_message: usize,
     /// How to read numbers in `timestamp`.
     pub timestamp_unit: TimestampUnit,
+}
+
+impl Limits {
+    /// As configured by default.
+    pub const USUAL: Self = Self {
+        nesting: 32,
+        fields_per_event: 256,
+        name_size: MAX_NAME,
+        string_size: MAX_STRING,
+        events_per_message: 10_000,
+        timestamp_unit: TimestampUnit::Auto,
+    };
 }
 
 /// Foreign text for a message: escaped, and cut to 40 characters.

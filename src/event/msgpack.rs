@@ -199,7 +199,7 @@ pub(super) fn parse(
             return Ok(Err(Rejection::new(Reject::NotAnObject, "an event must be a MessagePack map")));
         }
     }
-    Ok(event.scratch.judge())
+    Ok(event.scratch.judge(limits))
 }
 
 struct Event<'c, 'a, 's> {
@@ -219,8 +219,8 @@ impl<'a> Event<'_, 'a, '_> {
                 _ => None,
             };
             match name {
-                Token::Str("id") => self.scratch.set_id(text),
-                Token::Str("source") => self.scratch.set_source(text),
+                Token::Str("id") => self.scratch.set_id(text, self.limits),
+                Token::Str("source") => self.scratch.set_source(text, self.limits),
                 Token::Str("type") => self.scratch.set_kind(text),
                 Token::Str("timestamp") => self.timestamp(&value),
                 Token::Str("data") => {
@@ -272,7 +272,7 @@ impl<'a> Event<'_, 'a, '_> {
                 self.pass(&value, level + 1)?;
                 continue;
             };
-            self.scratch.enter(name);
+            self.scratch.enter(name, self.limits);
             self.scratch.forget_path(section);
             match value {
                 Token::Map(members) if parts < MAX_PARTS => {

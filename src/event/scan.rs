@@ -28,7 +28,7 @@ use members::Inside;
 
 use super::scratch::{Section, Span};
 use super::shapes::{Format, Notes, Role, Shapes};
-use super::{Limits, MAX_KIND, MAX_NAME, MAX_SOURCE, Scratch, time};
+use super::{Limits, MAX_KIND, Scratch, time};
 
 /// Levels of nesting beyond which an event is unusual (the scanner calls itself once a level).
 const DEEPEST: usize = 16;
@@ -179,7 +179,7 @@ impl Scan<'_, '_> {
                 (id, end) = self.id(value)?;
                 (value, end, Some(Role::Id))
             } else if let Some(value) = self.own(at, b"\"source\"") {
-                let (span, end) = self.text(value, MAX_SOURCE)?;
+                let (span, end) = self.text(value, self.limits.name_size)?;
                 source.replace(span).is_none().then_some((value, end, Some(Role::Source)))?
             } else if let Some(value) = self.own(at, b"\"type\"") {
                 let (span, end) = self.text(value, MAX_KIND)?;
@@ -227,7 +227,7 @@ impl Scan<'_, '_> {
 
     /// An id may be anything; only a string of the right length is one. What follows it.
     fn id(&mut self, at: usize) -> Option<(Option<Span>, usize)> {
-        match self.text(at, MAX_NAME) {
+        match self.text(at, self.limits.name_size) {
             Some((span, end)) => Some((Some(span), end)),
             None => Some((None, self.skip(at, 2)?)),
         }

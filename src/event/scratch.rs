@@ -9,7 +9,7 @@ use known::Known;
 pub(super) use span::Span;
 
 use super::time::{self, TimestampUnit};
-use super::{Limits, MAX_KIND, MAX_NAME, MAX_SOURCE, Reject, Rejection, quote};
+use super::{Limits, MAX_KIND, Reject, Rejection, quote};
 
 /// In front of the names of that section.
 const METADATA: &str = "metadata.";
@@ -26,6 +26,7 @@ pub(super) enum Section {
 enum Text {
     #[default]
     Missing,
+    /// It was kept all the same, to be shown.
     TooLong,
     Good,
 }
@@ -211,8 +212,8 @@ impl Scratch {
     }
 
     /// Replaces `source`; `None`: it was not a string.
-    pub(super) fn set_source(&mut self, value: Option<&str>) {
-        self.source_is = set(&mut self.text, &mut self.source, value, MAX_SOURCE);
+    pub(super) fn set_source(&mut self, value: Option<&str>, limits: &Limits) {
+        self.source_is = set(&mut self.text, &mut self.source, value, limits.name_size);
     }
 
     /// Replaces `type`.
@@ -221,8 +222,8 @@ impl Scratch {
     }
 
     /// Replaces `id`.
-    pub(super) fn set_id(&mut self, value: Option<&str>) {
-        self.has_id = set(&mut self.text, &mut self.id, value, MAX_NAME) == Text::Good;
+    pub(super) fn set_id(&mut self, value: Option<&str>, limits: &Limits) {
+        self.has_id = set(&mut self.text, &mut self.id, value, limits.name_size) == Text::Good;
     }
 
     pub(super) fn no_timestamp(&mut self) {
@@ -271,14 +272,15 @@ impl Scratch {
     }
 
     /// Appends a member's name to the path; returns the length to go back to.
-    pub(super) fn enter(&mut self, name: &str) -> usize {
+    pub(super) fn enter(&mut self, name: &str, limits: &Limits) -> usize {
         let before = self.path.len();
         if before > 0 {
             self.path.push('.');
         }
         self.path.push_str(name);
-        if self.path.len() > MAX_NAME {
-            let message = format!("the name {} is longer than {MAX_NAME} bytes", quote(&self.path));
+        if self.path.len() > limits.name_size {
+            let (name, size, most) = (quote(&self.path), self.path.len(), limits.name_size);
+            let message = format!("the name {name} has {size} bytes; limits.name_size allows {most}");
             self.fail(Reject::TooLong, || message);
         }
         before
@@ -317,9 +319,9 @@ impl Scratch {
         }
     }
 
-    /// A string under the current path; one longer than 256 bytes is no dimension.
+    /// A string under the current path; one longer than `limits.string_size` is no dimension.
     pub(super) fn add_dim(&mut self, value: &str, section: Section, limits: &Limits) {
-        if value.len() <= MAX_NAME && self.has_room(limits) {
+        if value.len() <= limits.string_size && self.has_room(limits) {
             let name = Self::keep(&mut self.text, &self.path);
             let value = Self::keep(&mut self.text, value);
             self.dims.push((name, value, section));
@@ -349,18 +351,22 @@ impl Scratch {
     }
 
     /// Whether the event, all of it read, is good.
-    pub(super) fn judge(&mut self) -> Result<(), Rejection> {
-        let text = |is: Text, reason, name: &str, max: usize| match is {
+    pub(super) fn judge(&mut self, limits: &Limits) -> Result<(), Rejection> {
+        let text = |is: Text, span: Span, reason, name: &str, most: usize, by: &str| match is {
             Text::Good => Ok(()),
             Text::Missing => {
-                Err(Rejection::new(reason, format!("{name:?} must be a string of 1 to {max} bytes")))
+                Err(Rejection::new(reason, format!("{name:?} must be a string of 1 to {most} bytes")))
             }
             Text::TooLong => {
-                Err(Rejection::new(Reject::TooLong, format!("{name:?} is longer than {max} bytes")))
+                let value = self.built(span);
+                let (shown, size) = (quote(value), value.len());
+                let message = format!("{name:?} is {shown}, which has {size} bytes; {by} {most}");
+                Err(Rejection::new(Reject::TooLong, message))
             }
         };
-        text(self.source_is, Reject::MissingSource, "source", MAX_SOURCE)?;
-        text(self.kind_is, Reject::MissingType, "type", MAX_KIND)?;
+        let (most, by) = (limits.name_size, "limits.name_size allows");
+        text(self.source_is, self.source, Reject::MissingSource, "source", most, by)?;
+        text(self.kind_is, self.kind, Reject::MissingType, "type", MAX_KIND, "it may have")?;
         if !self.has_data {
             return Err(Rejection::new(Reject::MissingData, "\"data\" must be an object"));
         }
@@ -383,11 +389,10 @@ pub(super) fn is_at_or_below(name: &[u8], path: &[u8]) -> bool {
 fn set(text: &mut String, target: &mut Span, value: Option<&str>, max: usize) -> Text {
     match value {
         None | Some("") => Text::Missing,
-        Some(value) if value.len() > max => Text::TooLong,
         Some(value) => {
             // What a repeated member replaces stays in the text, which the message bounds.
             *target = Scratch::keep(text, value);
-            Text::Good
+            if value.len() > max { Text::TooLong } else { Text::Good }
         }
     }
 }

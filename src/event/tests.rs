@@ -3,18 +3,12 @@
 use proptest::prelude::*;
 
 use super::rules::Rules;
-use super::time::TimestampUnit;
 use super::*;
 
 const GOOD: &str = r#"{"source":"s","type":"t","timestamp":1763888880,"data":{"v":1}}"#;
 
 fn limits() -> Limits {
-    Limits {
-        nesting: 32,
-        fields_per_event: 256,
-        events_per_message: 100,
-        timestamp_unit: TimestampUnit::Auto,
-    }
+    Limits { events_per_message: 100, ..Limits::USUAL }
 }
 
 /// What a reader says of a message: the reason of each event, `None` for a good one.
@@ -422,5 +416,59 @@ fn limits_that_change_hold_for_shapes_that_are_known() {
         let mut reasons = Vec::new();
         reader.read(&batch, &mut |outcome| reasons.push(outcome.event.err().map(|r| r.reason)));
         assert_eq!(reasons, [None, Some(Reject::TooLong)]);
+    }
+}
+
+/// Of either format, read by comparing and carefully: what is as long as allowed is taken, a byte more
+/// is not, and who sent it is told what, how much and by which option.
+#[test]
+fn what_is_too_long_is_said_with_its_size_or_left_out() {
+    let limits = Limits { name_size: 20, string_size: 5, ..limits() };
+    let event = |source: usize, kind: usize, name: usize, rack: usize, text: usize, id: usize| {
+        let n = |n: usize| "n".repeat(n);
+        let (source, kind, id, text) = (n(source), n(kind), n(id), n(text));
+        let data = format!(r#"{{"a":{{"{}":1}},"b":"{text}"}}"#, n(name - "a.".len()));
+        let metadata = format!(r#"{{"{}":"{text}"}}"#, n(rack - "metadata.".len()));
+        format!(r#"{{"id":"{id}","source":"{source}","type":"{kind}","data":{data},"metadata":{metadata}}}"#)
+    };
+    for (message, said) in [
+        (event(20, 64, 20, 20, 5, 20), Ok((2, true))),
+        (event(20, 64, 20, 20, 6, 20), Ok((0, true))),
+        (event(20, 64, 20, 20, 5, 21), Ok((2, false))),
+        (
+            event(21, 64, 20, 20, 5, 20),
+            Err("\"source\" is \"nnnnnnnnnnnnnnnnnnnnn\", which has 21 bytes; limits.name_size allows 20"),
+        ),
+        (
+            event(20, 65, 20, 20, 5, 20),
+            Err(
+                "\"type\" is \"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn\"…, which has 65 bytes; it may have 64",
+            ),
+        ),
+        (
+            event(20, 64, 21, 20, 5, 20),
+            Err("the name \"a.nnnnnnnnnnnnnnnnnnn\" has 21 bytes; limits.name_size allows 20"),
+        ),
+        (
+            event(20, 64, 20, 21, 5, 20),
+            Err("the name \"metadata.nnnnnnnnnnnn\" has 21 bytes; limits.name_size allows 20"),
+        ),
+    ] {
+        for message in [message.as_bytes().to_vec(), packed(&message)] {
+            for mut reader in [Reader::new(limits), Reader::without_scanner(limits)] {
+                for _ in 0..2 {
+                    reader.read(&message, &mut |outcome| match (&outcome.event, said) {
+                        (Ok(event), Ok((dims, has_id))) => {
+                            assert_eq!((event.dims().count(), event.id().is_some()), (dims, has_id));
+                            assert_eq!(event.fields().count(), 1);
+                        }
+                        (Err(rejection), Err(message)) => {
+                            assert_eq!((rejection.reason, &*rejection.message), (Reject::TooLong, message));
+                        }
+                        (event, _) => panic!("{event:?} instead of {said:?}"),
+                    });
+                }
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::config::networks::Network;
+use crate::config::web::OwnHosts;
 use crate::event;
 use crate::plan::Plan;
 use crate::plan::windows::{WindowPlan, micros};
@@ -60,8 +61,15 @@ pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// By which hosts the daemon may be called, on both ports: those of the configuration, and the name of
+/// this machine as it is now.
+pub(super) fn own_hosts(config: &Config) -> OwnHosts {
+    let machine = rustix::system::uname().nodename().to_str().ok().map(str::to_owned);
+    OwnHosts::new(config.http.allowed_hosts.iter().cloned().chain(machine).collect())
+}
+
 /// What connections have to keep to, with the dashboard at `http`.
-pub(super) fn terms(config: &Config, plan: &Plan, http: SocketAddr) -> Terms {
+pub(super) fn terms(config: &Config, plan: &Plan, http: SocketAddr, own_hosts: OwnHosts) -> Terms {
     let ingest = &config.ingest;
     let trusted = ingest.trusted_addresses.iter().filter_map(|text| Network::parse(text)).collect();
     Terms {
@@ -69,6 +77,6 @@ pub(super) fn terms(config: &Config, plan: &Plan, http: SocketAddr) -> Terms {
         addresses: Arc::new(Addresses::new(ingest.connections_per_address, trusted)),
         handshake_timeout_ns: nanos(ingest.handshake_timeout),
         ping_interval_ns: nanos(ingest.ping_interval),
-        policy: Policy { http_port: Some(http.port()), allowed_origins: ingest.allowed_origins.clone() },
+        policy: Policy::new(config, Some(http.port()), own_hosts),
     }
 }

@@ -6,7 +6,9 @@
 //! from what it needs to go on, which is what makes the mesh free of deadlocks.
 //!
 //! Invariants: `received` is stored before any sample of the chunk can be applied; every chunk
-//! reaches every window thread (begin and mark at least), so that progress is a plain count.
+//! reaches every window thread (begin and mark at least), so that progress is a plain count. Only where
+//! overload drops is a chunk taken while something is left over for a window thread, and then it is shed:
+//! its events go to nobody, and one mark may stand for many such chunks.
 
 mod fields;
 mod sort;
@@ -99,6 +101,29 @@ impl Outlet {
         }
         self.staged.is_empty()
     }
+
+    /// The chunk ends. One without an event joins the one before it, if that has none either and has not
+    /// been sent: however many are shed while a window thread stands still, what waits for it stays short.
+    /// The two arrive as late as the second, which nobody can tell where there is no event.
+    fn end_chunk(&mut self, max_time_us: i64) {
+        use Item::{Begin, Mark, Wall};
+        const NEVER: i64 = i64::MIN;
+        self.staged.push(Mark { max_time_us, chunks: 1 });
+        if let [
+            ..,
+            Begin { .. },
+            Wall { .. },
+            Mark { max_time_us: NEVER, chunks },
+            a,
+            b,
+            Mark { max_time_us: NEVER, .. },
+        ] = self.staged[self.sent..]
+            && let (Begin { .. }, Wall { .. }, Some(chunks)) = (a, b, chunks.checked_add(1))
+        {
+            self.staged.truncate(self.staged.len() - 6);
+            self.staged.extend([a, b, Mark { max_time_us: NEVER, chunks }]);
+        }
+    }
 }
 
 /// The stage.
@@ -109,6 +134,8 @@ pub struct Parse {
     work: Work,
     timestamp_unit: TimestampUnit,
     overload: Overload,
+    /// The last chunk was shed.
+    sheds: bool,
 }
 
 impl Parse {
@@ -143,6 +170,7 @@ impl Parse {
             },
             timestamp_unit: options.timestamp_unit,
             overload: options.overload,
+            sheds: false,
         }
     }
 
@@ -210,22 +238,45 @@ impl Parse {
         }
     }
 
+    /// Whether the next chunk is to be shed, that is, its events only counted: where overload drops, while
+    /// the ring of chunks is nearly full. While something is left over for a window thread (`sent` is not
+    /// all) nothing but that can be done with a chunk, down to where ingest is woken because of the room.
+    fn sheds(&mut self, sent: bool) -> bool {
+        let waiting = self.chunks.len();
+        if self.overload == Overload::Block {
+            return false;
+        }
+        let capacity = self.chunks.gauge().capacity();
+        let most = if self.sheds && !sent { capacity / 2 } else { capacity / 4 * 3 };
+        self.sheds = waiting > most && self.work.held_replies.is_empty();
+        self.sheds
+    }
+
+    fn wait_for_space(&self) -> Progress {
+        // With more chunks it may be time to shed some.
+        let more = if self.overload == Overload::Drop { INPUT } else { 0 };
+        Progress::Idle { deadline_ns: None, awaits: SPACE | more }
+    }
+
     fn turn(&mut self) -> Progress {
         let had_output = self.work.has_output();
-        if !self.work.push() {
-            return Progress::Idle { deadline_ns: None, awaits: SPACE };
+        let mut sent = self.work.push();
+        if !sent && !self.sheds(sent) {
+            return self.wait_for_space();
         }
         if self.work.settings.refresh() {
             self.follow_settings();
         }
         let mut bytes = 0;
         for done in 0..CHUNKS_PER_TURN {
-            let waiting = self.chunks.len();
-            let shed = self.overload == Overload::Drop && waiting * 4 > self.chunks.gauge().capacity() * 3;
+            let shed = self.sheds(sent);
+            if !sent && !shed {
+                break;
+            }
             let Some(chunk) = self.chunks.pop() else {
                 self.work.follow_epoch();
                 if !self.work.push() {
-                    return Progress::Idle { deadline_ns: None, awaits: SPACE };
+                    return self.wait_for_space();
                 }
                 if done > 0 || had_output {
                     return Progress::Worked;
@@ -239,7 +290,8 @@ impl Parse {
                 bytes += len;
             }
             self.handle(chunk, shed);
-            if !self.work.push() || bytes >= BYTES_PER_TURN {
+            sent = self.work.push();
+            if bytes >= BYTES_PER_TURN {
                 break;
             }
         }
@@ -251,6 +303,8 @@ fn limits(settings: &Settings, timestamp_unit: TimestampUnit) -> event::Limits {
     event::Limits {
         nesting: settings.nesting,
         fields_per_event: settings.fields_per_event,
+        name_size: settings.name_size,
+        string_size: settings.string_size,
         events_per_message: settings.events_per_message,
         timestamp_unit,
     }
@@ -287,5 +341,54 @@ fn take_apart(conn: &mut Conn, bytes: &mut [u8], shed: bool, reader: &mut event:
         let code = Violation::CODES.iter().position(|&code| code == violation.close_code);
         code.into_iter().for_each(|at| work.counters.violations[at].add(1));
         work.answer(conn, violation.answer());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::ring::ring;
+    use crate::runtime::wake::Bell;
+
+    #[test]
+    fn chunks_without_an_event_join_unless_they_have_been_sent() {
+        let (a, b) = (Arc::new(Bell::park()), Arc::new(Bell::park()));
+        let (tx, mut rx) = ring::<Item>(8, &a, &b);
+        let mut outlet = Outlet { tx, staged: Vec::new(), sent: 0 };
+        let begin = |ns: u64| [Item::Begin { arrival_ns: ns }, Item::Wall { wall_us: ns as i64 }];
+        let chunk = |outlet: &mut Outlet, ns: u64, event: bool| {
+            outlet.staged.extend(begin(ns));
+            if event {
+                outlet.staged.push(Item::Event { kind: 0, source: 0, time_us: 7 });
+            }
+            outlet.end_chunk(if event { 7 } else { i64::MIN });
+        };
+        // Seven items of the ring's eight, then a chunk of which one fits.
+        chunk(&mut outlet, 1, true);
+        chunk(&mut outlet, 2, false);
+        assert!(outlet.push());
+        chunk(&mut outlet, 3, false);
+        assert!(!outlet.push(), "the ring is full");
+        for ns in 4..10_000 {
+            chunk(&mut outlet, ns, false);
+            assert!(!outlet.push());
+        }
+        let mut got = Vec::new();
+        while !outlet.push() || !rx.is_empty() {
+            rx.pop_into(&mut got, 8);
+        }
+        let mark = |max_time_us, chunks| Item::Mark { max_time_us, chunks };
+        let event = Item::Event { kind: 0, source: 0, time_us: 7 };
+        let wanted = [
+            &begin(1)[..],
+            &[event, mark(7, 1)],
+            &begin(2),
+            &[mark(i64::MIN, 1)],
+            &begin(3),
+            &[mark(i64::MIN, 1)],
+            &begin(9_999),
+            &[mark(i64::MIN, 10_000 - 4)],
+        ];
+        assert_eq!(got, wanted.concat());
     }
 }

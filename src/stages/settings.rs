@@ -24,6 +24,10 @@ pub struct Settings {
     pub fields_per_event: usize,
     /// Levels of nesting of one event.
     pub nesting: usize,
+    /// Bytes of a `source`, a flattened name and an `id`.
+    pub name_size: usize,
+    /// Bytes of a string that becomes a dimension.
+    pub string_size: usize,
     /// Distinct event types; never more than at the start, when tables were made for them.
     pub event_types: usize,
     /// Distinct sources.
@@ -47,6 +51,8 @@ impl Settings {
             events_per_message: limits.events_per_message,
             fields_per_event: limits.fields_per_event,
             nesting: limits.nesting,
+            name_size: limits.name_size,
+            string_size: limits.string_size,
             event_types: limits.event_types,
             keys: limits.keys,
             new_keys_per_second: limits.new_keys_per_second,

@@ -251,12 +251,12 @@ impl Window {
                 Item::Group { slot, group } => self.sample.groups.push((slot, group)),
                 Item::Distinct { slot, hash } => self.sample.distinct.push((slot, hash)),
                 Item::Field { id, value } => self.sample.fields.push((id, value)),
-                Item::Mark { max_time_us } => {
+                Item::Mark { max_time_us, chunks } => {
                     self.finish_event();
                     self.engine.mark(max_time_us);
                     self.unsettled = true;
                     let lane = &mut self.lanes[at];
-                    lane.taken += 1;
+                    lane.taken += u64::from(chunks);
                     lane.dirty = true;
                     let arrival = lane.head.take().unwrap_or_default();
                     lane.last_ns = arrival.mono_ns;

@@ -19,7 +19,7 @@ pub enum Refusal {
     UpgradeRequired,
     /// Another version of WebSocket than 13.
     UnsupportedVersion,
-    /// More than 16 KiB.
+    /// More than `ingest.handshake_size`.
     RequestTooLarge,
     /// More headers than are taken.
     TooManyHeaders,

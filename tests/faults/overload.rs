@@ -118,6 +118,26 @@ fn overload_drop_counts_exactly_what_it_drops() {
 }
 
 #[test]
+fn overload_drop_holds_up_nobody_while_a_window_thread_stands_still() {
+    if !can_trace("overload = \"drop\"") {
+        return;
+    }
+    let record = Record::begin("faults", "drop_window");
+    let daemon = Daemon::start(1, 1, "[ingest]\noverload = \"drop\"\n");
+    let held = Traced::hold(&daemon, "window-0");
+    let greedy = Greedy::start(&daemon, "greedy", BLOCKS);
+    // It gets rid of all it has. What is not dropped waits in rings.
+    let (events, _stream) = greedy.written();
+    let n = |name: &str| daemon.stats()["events"][name].as_u64().unwrap();
+    wait_for("most events to be dropped", || (n("dropped") > events / 2).then_some(()));
+    held.let_go();
+    daemon.wait_received(events);
+    let (applied, dropped) = (n("applied"), n("dropped"));
+    assert_eq!(applied + dropped, events);
+    record.passed(json!({ "events": events, "applied": applied, "dropped": dropped }));
+}
+
+#[test]
 fn a_greedy_client_leaves_a_polite_one_its_latency() {
     let record = Record::begin("faults", "fairness");
     let mut figures = serde_json::Map::new();

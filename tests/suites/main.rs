@@ -8,18 +8,9 @@
 mod common;
 
 use common::{Daemon, LAYOUTS, event, now_s, read_ack};
-use flumen::event::time::TimestampUnit;
 use flumen::event::{Limits, Reader, Reject};
 use serde_json::Value;
 use tungstenite::Message;
-
-/// As configured by default.
-const LIMITS: Limits = Limits {
-    nesting: 32,
-    fields_per_event: 256,
-    events_per_message: 10_000,
-    timestamp_unit: TimestampUnit::Auto,
-};
 
 /// What a message comes to: good events, and reasons of the others.
 #[derive(Default)]
@@ -30,7 +21,7 @@ struct Outcomes {
 
 fn outcomes(message: &[u8]) -> Outcomes {
     let mut outcomes = Outcomes::default();
-    Reader::without_scanner(LIMITS).read(message, &mut |outcome| match outcome.event {
+    Reader::without_scanner(Limits::USUAL).read(message, &mut |outcome| match outcome.event {
         Ok(_) => outcomes.good += 1,
         Err(rejection) => outcomes.bad.push(rejection.reason),
     });
@@ -154,7 +145,7 @@ fn msgpack_test_suite() {
             assert!(within.good == 1 && within.bad.is_empty(), "{name}: {:?}", within.bad);
             if let Some(number) = case["value"]["number"].as_f64() {
                 let mut found = None;
-                Reader::new(LIMITS).read(&inside, &mut |outcome| {
+                Reader::new(Limits::USUAL).read(&inside, &mut |outcome| {
                     found = outcome.event.unwrap().fields().next().map(|(_, value)| value);
                 });
                 assert_eq!(found, Some(number), "{name}");

@@ -7,11 +7,11 @@ use crate::config::{
     Alert, Config, DeadLetters, Http, Idle, Ingest, Limits, Log, LogForm, LogLevel, Overload, Publish, Rules,
     Shutdown, Statistic, Threads, Time, TimestampUnit, Window, WindowKind,
 };
-use crate::event::Member;
+use crate::event::{self, Member};
 
 /// The defaults.
 pub(in crate::config) fn defaults() -> Config {
-    let seconds = Duration::from_secs;
+    let (seconds, usual) = (Duration::from_secs, event::Limits::USUAL);
     let alert = |name: &str, statistic, above, level: &str, message: &str| Alert {
         name: name.to_owned(),
         window: "realtime".to_owned(),
@@ -31,6 +31,7 @@ pub(in crate::config) fn defaults() -> Config {
             connections_per_address: 1_000,
             trusted_addresses: vec!["127.0.0.0/8".to_owned(), "::1".to_owned()],
             handshake_timeout: seconds(5),
+            handshake_size: 16 << 10,
             ping_interval: seconds(30),
             allowed_origins: Vec::new(),
         },
@@ -56,9 +57,11 @@ pub(in crate::config) fn defaults() -> Config {
         deadletters: DeadLetters { file: String::new(), file_size: 16 << 20, files: 4 },
         limits: Limits {
             message_size: 1 << 20,
-            events_per_message: 10_000,
-            fields_per_event: 256,
-            nesting: 32,
+            events_per_message: usual.events_per_message,
+            fields_per_event: usual.fields_per_event,
+            nesting: usual.nesting,
+            name_size: usual.name_size,
+            string_size: usual.string_size,
             event_types: 1_024,
             field_names: 4_096,
             keys: 1_000_000,

@@ -2,6 +2,7 @@
 
 use super::{Kind, Listed, Opt, Reload};
 use crate::config::{Idle, LogForm, LogLevel, Overload, TimestampUnit, networks, web};
+use crate::event::{MAX_NAME, MAX_STRING};
 
 /// Origins of web pages.
 const ORIGINS: Listed = Listed {
@@ -17,6 +18,7 @@ const HOSTS: Listed =
     Listed { what: "host names without a port", example: "flumen.example.org", is_good: web::is_host };
 
 const DAY_MS: u64 = 86_400_000;
+const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
 macro_rules! place {
@@ -58,6 +60,11 @@ pub static OPTIONS: &[Opt] = &[
         "Patience with a client that has connected and not finished its upgrade request.",
     ),
     opt(
+        "ingest.handshake_size",
+        Kind::Size(KIB, 64 * KIB, place!(ingest.handshake_size)),
+        "Longest upgrade request; a longer one gets 431.",
+    ),
+    opt(
         "ingest.ping_interval",
         Kind::Span(0, DAY_MS, place!(ingest.ping_interval)),
         "A connection on which nothing has come for this long is pinged; if nothing comes for as long again it is closed with 1001. 0s: never.",
@@ -65,7 +72,7 @@ pub static OPTIONS: &[Opt] = &[
     opt(
         "ingest.allowed_origins",
         Kind::Texts(&ORIGINS, place!(ingest.allowed_origins)),
-        "Origins of the web pages that may send events; others get 403. Empty: those of the host they talk to, and of loopback. What sends no Origin is no page and may.",
+        "Origins of the web pages that may send events; others get 403. Empty: those of loopback, and of the host they talk to, if that is an address or a name that http.allowed_hosts allows. What sends no Origin is no page and may.",
     ),
     opt(
         "http.listen",
@@ -86,7 +93,7 @@ pub static OPTIONS: &[Opt] = &[
     opt(
         "http.allowed_hosts",
         Kind::Texts(&HOSTS, place!(http.allowed_hosts)),
-        "Names by which clients may call this daemon to change something, such as its name at a proxy; others get 403. Addresses and localhost always may.",
+        "Names by which pages that send events, and clients that change something, may call this daemon, such as its name at a proxy; by others they get 403. Addresses, localhost and this machine's name are always allowed.",
     ),
     opt(
         "threads.ingest",
@@ -193,6 +200,16 @@ pub static OPTIONS: &[Opt] = &[
         "limits.nesting",
         Kind::Whole(4, 100, place!(limits.nesting)),
         "Levels of objects and arrays in one event.",
+    ).reloadable(),
+    opt(
+        "limits.name_size",
+        Kind::Size(16, MAX_NAME, place!(limits.name_size)),
+        "Longest `source` and flattened name of a field; an event with a longer one is rejected. A longer `id` is left out.",
+    ).reloadable(),
+    opt(
+        "limits.string_size",
+        Kind::Size(1, MAX_STRING, place!(limits.string_size)),
+        "Longest string of `data` and `metadata` to group and filter by; a longer one is left out of its event.",
     ).reloadable(),
     opt("limits.event_types", Kind::Whole(1, 65_535, place!(limits.event_types)), "Distinct event types.").may_shrink(),
     opt(

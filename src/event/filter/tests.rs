@@ -7,19 +7,12 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::event::time::TimestampUnit;
 use crate::event::{Limits, Reader};
 
 /// What an event says to a filter.
 fn ask(event: &str, filter: &Filter) -> bool {
-    let limits = Limits {
-        nesting: 32,
-        fields_per_event: 256,
-        events_per_message: 1,
-        timestamp_unit: TimestampUnit::Auto,
-    };
     let mut answer = None;
-    Reader::new(limits).read(event.as_bytes(), &mut |outcome| {
+    Reader::new(Limits::USUAL).read(event.as_bytes(), &mut |outcome| {
         answer = Some(filter.matches(outcome.event.unwrap()));
     });
     answer.unwrap()

@@ -16,7 +16,7 @@ mod follow;
 use super::super::scan::bytes::{HIGH, byte, chunk, head, word};
 use super::super::scratch::{Section, Span, is_at_or_below};
 use super::super::shapes::{Format, Notes, Role, Shapes};
-use super::super::{Limits, MAX_KIND, MAX_NAME, MAX_SOURCE, Scratch, time};
+use super::super::{Limits, MAX_KIND, Scratch, time};
 
 /// Below these levels nothing usual lies: the event and its `data`.
 const LEVELS: usize = 2;
@@ -87,7 +87,7 @@ impl Event<'_, '_> {
                     id.replace(span).is_none().then_some((Role::Id, end))?
                 }
                 b"source" => {
-                    let (span, end) = self.text(value, MAX_SOURCE)?;
+                    let (span, end) = self.text(value, self.limits.name_size)?;
                     source.replace(span).is_none().then_some((Role::Source, end))?
                 }
                 b"type" => {
@@ -131,7 +131,7 @@ impl Event<'_, '_> {
         let (members, mut at) = self.map(at)?;
         for _ in 0..members {
             let (start, value) = self.string(at)?;
-            if start == value || prefix + (value - start) > MAX_NAME {
+            if start == value || prefix + (value - start) > self.limits.name_size {
                 return None;
             }
             let mut name = Span::default();
@@ -173,7 +173,7 @@ impl Event<'_, '_> {
         } else if let Some((start, end)) = self.header(at) {
             is_ascii(self.bytes, start, end)?;
             // A longer one is no dimension.
-            if end - start <= MAX_NAME {
+            if end - start <= self.limits.string_size {
                 if self.strings {
                     let text = self.keep(start, end)?;
                     self.scratch.put_dim(name, text, section, self.limits)?;
@@ -222,7 +222,7 @@ impl Event<'_, '_> {
     /// An id may be anything; only a string of the right length is one. What follows it.
     #[inline(always)]
     fn id(&mut self, at: usize) -> Option<(Option<Span>, usize)> {
-        match self.text(at, MAX_NAME) {
+        match self.text(at, self.limits.name_size) {
             Some((span, end)) => Some((Some(span), end)),
             None => Some((None, self.pass(at)?)),
         }

@@ -2,8 +2,8 @@
 
 use super::bytes::byte;
 use super::{Scan, Section, Span};
+use crate::event::MAX_KIND;
 use crate::event::shapes::{Is, Steps};
-use crate::event::{MAX_KIND, MAX_SOURCE};
 
 impl Scan<'_, '_> {
     /// Reads the event if its shape is known; what follows it.
@@ -22,7 +22,7 @@ impl Scan<'_, '_> {
                     at = self.member(value, target.name, Section::Metadata, target.level, target.object)?;
                 }
                 Is::Id => (id, at) = self.id(value)?,
-                Is::Source => (source, at) = self.text(value, MAX_SOURCE)?,
+                Is::Source => (source, at) = self.text(value, self.limits.name_size)?,
                 Is::Kind => (kind, at) = self.text(value, MAX_KIND)?,
                 Is::Timestamp => (time, at) = self.timestamp(value)?,
                 Is::Passed => {
@@ -47,18 +47,12 @@ impl Scan<'_, '_> {
 mod tests {
     use super::super::scan;
     use crate::event::shapes::Shapes;
-    use crate::event::{Limits, Scratch, time::TimestampUnit};
+    use crate::event::{Limits, Scratch};
 
     /// Whether an event, which must be the scanner's, was read by its shape.
     fn follows((shapes, scratch): &mut (Shapes, Scratch), event: &str) -> bool {
-        let limits = Limits {
-            nesting: 9,
-            fields_per_event: 99,
-            events_per_message: 1,
-            timestamp_unit: TimestampUnit::Auto,
-        };
         shapes.forget_notes();
-        let scanned = scan(event, 0, scratch, shapes, &limits, true);
+        let scanned = scan(event, 0, scratch, shapes, &Limits::USUAL, true);
         assert_eq!(scanned.map(|scanned| scanned.end), Some(event.len()), "{event}");
         !shapes.noted()
     }

@@ -2,9 +2,9 @@
 
 use super::bytes::{byte, head, string_end};
 use super::{DEEPEST, Scan, number};
+use crate::event::MAX_PARTS;
 use crate::event::scratch::{Section, Span, is_at_or_below};
 use crate::event::shapes::Role;
-use crate::event::{MAX_NAME, MAX_PARTS};
 
 /// What a value in `data` or `metadata` belongs to.
 #[derive(Clone, Copy)]
@@ -47,7 +47,7 @@ impl Scan<'_, '_> {
             let (start, end, value) = self.key(at)?;
             let name_len = inside.name_len + (end - start);
             // An empty name or one too long is json's.
-            if start == end || name_len > MAX_NAME {
+            if start == end || name_len > self.limits.name_size {
                 return None;
             }
             let (name, head) = if passes { (Span::default(), 0) } else { self.name(start, end, inside)? };
@@ -97,7 +97,7 @@ impl Scan<'_, '_> {
             b'"' => {
                 let end = string_end(self.bytes, value + 1)?;
                 // A longer one is no dimension.
-                if end - value - 1 <= MAX_NAME {
+                if end - value - 1 <= self.limits.string_size {
                     if self.strings {
                         let text = self.span(value + 1, end);
                         self.scratch.put_dim(name, text, section, self.limits)?;

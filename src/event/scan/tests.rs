@@ -15,7 +15,8 @@ use crate::generate::sources::Sources;
 const GOOD: &str = r#"{"source":"s","type":"t","timestamp":1763888880,"data":{"v":1}}"#;
 
 fn limits() -> Limits {
-    Limits { nesting: 6, fields_per_event: 12, events_per_message: 9, timestamp_unit: TimestampUnit::Auto }
+    let tight = Limits { nesting: 6, fields_per_event: 12, events_per_message: 9, ..Limits::USUAL };
+    Limits { name_size: 11, string_size: 7, ..tight }
 }
 
 /// Everything that an event tells, as text.
@@ -454,8 +455,12 @@ fn limits_are_met_at_the_same_place() {
         compare(vec![GOOD; n].join("\n"));
         compare(format!("[{}]", vec![GOOD; n].join(",")));
     }
-    for n in [63, 64, 65, 240, 246, 247, 248, 255, 256, 257] {
+    for n in [1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 63, 64, 65, 240, 246, 247, 248, 255, 256, 257] {
         let long = "n".repeat(n);
+        let compare = |message: String| {
+            compare_with(limits(), message.as_bytes());
+            compare_with(Limits::USUAL, message.as_bytes());
+        };
         for member in ["\"id\"", "\"source\"", "\"type\"", "\"metadata\""] {
             compare(format!(r#"{{{member}:"{long}","source":"s","type":"t","data":{{}}}}"#));
             compare(format!(r#"{{{member}:"{long}","data":{{}}}}"#));
@@ -469,7 +474,7 @@ fn limits_are_met_at_the_same_place() {
 
 #[test]
 fn nearly_all_generated_events_are_the_scanners() {
-    let limits = Limits { nesting: 32, fields_per_event: 256, events_per_message: 10_000, ..limits() };
+    let limits = Limits::USUAL;
     let events = generated(5_000, 1);
     let mut left = 0;
     for event in &events {
@@ -496,7 +501,7 @@ fn usual_events_are_the_scanners() {
         r#"{"id":7,"source":"s","type":"t","extra":{"a":[1,2,"x"]},"data":{},"metadata":{"a":"b","n":{"m":"x"}}}"#,
         "{\n  \"source\": \"s\",\n  \"type\": \"t\",\n  \"data\": {\n    \"v\": 1\n  }\n}",
     ] {
-        let limits = Limits { nesting: 32, ..limits() };
+        let limits = Limits::USUAL;
         assert_eq!(compare_with(limits, event.as_bytes()), (1, 0), "{event}");
     }
 }

@@ -16,7 +16,7 @@ impl Scratch {
         self.get(self.kind)
     }
 
-    /// `id`, if it was a string of at most 256 bytes.
+    /// `id`, if it was a string no longer than `limits.name_size`.
     pub fn id(&self) -> Option<&str> {
         self.has_id.then(|| self.get(self.id))
     }

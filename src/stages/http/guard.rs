@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use tiny_http::Request;
 
 use super::Shared;
-use crate::config::web::{host_of, is_address, is_loopback};
+use crate::config::web::{OwnHosts, host_of};
 
 /// Why a change was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,8 @@ impl Foreign {
         match self {
             Self::MediaType => "send Content-Type: application/json",
             Self::Host => {
-                "requests that change something must call the daemon by an address, localhost, or a name that \
-                 http.allowed_hosts lists"
+                "requests that change something must call the daemon by an address, localhost, this machine's name, \
+                 or one that http.allowed_hosts lists"
             }
             Self::Origin => "requests that change something must come from the same origin or carry none",
         }
@@ -60,7 +60,7 @@ impl Foreign {
 pub(super) fn may_change(shared: &Shared, request: &Request) -> Result<(), Foreign> {
     let header =
         |name: &'static str| request.headers().iter().find(|h| h.field.equiv(name)).map(|h| h.value.as_str());
-    let judged = judge(header("Content-Type"), header("Host"), header("Origin"), &shared.allowed_hosts);
+    let judged = judge(header("Content-Type"), header("Host"), header("Origin"), &shared.own_hosts);
     if let Err(foreign) = judged {
         shared.changes_refused[foreign as usize].fetch_add(1, Ordering::Relaxed);
     }
@@ -71,20 +71,14 @@ fn judge(
     media: Option<&str>,
     host: Option<&str>,
     origin: Option<&str>,
-    allowed_hosts: &[String],
+    own_hosts: &OwnHosts,
 ) -> Result<(), Foreign> {
     let media = media.unwrap_or("").split(';').next().unwrap_or("");
     if !media.trim().eq_ignore_ascii_case("application/json") {
         return Err(Foreign::MediaType);
     }
-    let is_own = |authority: &str| {
-        host_of(authority).is_some_and(|host| {
-            let listed = || allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host));
-            is_address(host) || is_loopback(host) || listed()
-        })
-    };
     // A browser always names a host.
-    if !host.is_none_or(is_own) {
+    if !host.is_none_or(|authority| host_of(authority).is_some_and(|host| own_hosts.has(host))) {
         return Err(Foreign::Host);
     }
     let Some(origin) = origin else { return Ok(()) };
@@ -101,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_change_needs_json_an_own_name_and_no_foreign_page() {
-        let allowed = ["Flumen.example".to_owned()];
+        let own = OwnHosts::new(vec!["Flumen.example".to_owned()]);
         let json = Some("application/json; charset=utf-8");
         for (host, origin) in [
             (None, None),
@@ -111,18 +105,18 @@ mod tests {
             (Some("LOCALHOST:8001"), Some("https://localhost:8001")),
             (Some("flumen.EXAMPLE"), Some("https://flumen.example")),
         ] {
-            assert_eq!(judge(json, host, origin, &allowed), Ok(()), "{host:?} {origin:?}");
+            assert_eq!(judge(json, host, origin, &own), Ok(()), "{host:?} {origin:?}");
         }
         for media in [None, Some("text/plain"), Some("application/x-www-form-urlencoded")] {
-            assert_eq!(judge(media, None, None, &allowed), Err(Foreign::MediaType), "{media:?}");
+            assert_eq!(judge(media, None, None, &own), Err(Foreign::MediaType), "{media:?}");
         }
         for host in ["evil.example", "evil.example:8001", "flumen.example.evil", "127.0.0.1.evil", "a b", ""]
         {
             let origin = format!("http://{host}");
-            assert_eq!(judge(json, Some(host), Some(&origin), &allowed), Err(Foreign::Host), "{host}");
+            assert_eq!(judge(json, Some(host), Some(&origin), &own), Err(Foreign::Host), "{host}");
         }
         for origin in ["http://evil.example", "null", "", "http://localhost", "ftp://localhost:1"] {
-            let judged = judge(json, Some("localhost:1"), Some(origin), &allowed);
+            let judged = judge(json, Some("localhost:1"), Some(origin), &own);
             assert_eq!(judged, Err(Foreign::Origin), "{origin}");
         }
     }

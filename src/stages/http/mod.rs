@@ -23,6 +23,7 @@ use std::time::Duration;
 use tiny_http::{Request, Server};
 
 use crate::config::Window;
+use crate::config::web::OwnHosts;
 use crate::message::Subscribe;
 use crate::runtime::cell::Cell;
 use crate::runtime::clock::Clock;
@@ -117,8 +118,8 @@ pub struct Parts {
     pub http_connections: usize,
     /// SSE subscribers at most.
     pub sse_clients: usize,
-    /// Names under which something may be changed.
-    pub allowed_hosts: Vec<String>,
+    /// By which it has to be called to change something.
+    pub own_hosts: OwnHosts,
     /// The publish thread's bell, for the rings of new subscribers.
     pub publish: Arc<Bell>,
     /// The gate's bell, for the end.

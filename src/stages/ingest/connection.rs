@@ -26,6 +26,8 @@ const FINISH_NS: u64 = 10_000_000_000;
 
 /// Above this an ack waits (and coalesces) instead of being written.
 const ACK_ROOM: usize = 4 * 1024;
+/// Acks that are promised at a time; beyond, the last one covers what comes.
+const MOST_DUE: usize = 4_096;
 /// Above this notices are left out.
 const NOTICE_ROOM: usize = 16 * 1024;
 /// Above this pongs wait, the newest only (RFC 6455, 5.5.3, allows it).
@@ -280,9 +282,11 @@ impl Connection {
 
     /// Promises an ack.
     pub fn promise(&mut self, due: Due) {
+        let many = self.acks.len() >= MOST_DUE;
         match self.acks.back_mut() {
-            // Several frames of one chunk are one promise.
-            Some(last) if last.chunk == due.chunk => *last = due,
+            // Several frames of one chunk are one promise, and so are several chunks where many are promised:
+            // a window thread that stands still makes none due.
+            Some(last) if last.chunk == due.chunk || many => *last = due,
             _ => self.acks.push_back(due),
         }
     }

@@ -17,11 +17,9 @@ use tungstenite::{
     http::{HeaderMap, HeaderValue},
 };
 
-use crate::config::web::{self, host_of, host_of_origin, is_loopback};
+use crate::config::Config;
+use crate::config::web::{self, OwnHosts, host_of, host_of_origin, is_loopback};
 use crate::telemetry::refusal::Refusal;
-
-/// The longest request, in bytes; more is answered 431.
-pub const MAX_REQUEST: usize = 16 * 1024;
 
 /// Where events are sent to.
 pub const PATH: &str = "/ws/ingest";
@@ -34,7 +32,7 @@ const SUBPROTOCOL_HEADER: &str = "sec-websocket-protocol";
 /// What is to be done with a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Read on: the request is not all there. Never said of [`MAX_REQUEST`] bytes or more.
+    /// Read on: the request is not all there. Never said of [`Policy::max_request`] bytes or more.
     NeedMore,
     /// It is a WebSocket from here on.
     Accept {
@@ -55,28 +53,53 @@ pub enum Decision {
 }
 
 /// What requests are judged by.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
+    /// The longest request, bytes; a longer one is answered 431.
+    pub max_request: usize,
     /// Where the dashboard listens, for those who come here with a browser; `None` where there is none
     /// to send them to.
     pub http_port: Option<u16>,
-    /// Origins of the pages that may; empty: those of the host they talk to, and of loopback.
+    /// Origins of the pages that may; empty: those of the host they talk to, if it is an own one, and of
+    /// loopback.
     pub allowed_origins: Vec<String>,
+    /// By which this daemon is called.
+    pub own_hosts: OwnHosts,
+}
+
+impl Policy {
+    /// As configured, with the dashboard at that port, where the daemon is called so.
+    pub fn new(config: &Config, http_port: Option<u16>, own_hosts: OwnHosts) -> Self {
+        let ingest = &config.ingest;
+        Self {
+            max_request: ingest.handshake_size,
+            http_port,
+            allowed_origins: ingest.allowed_origins.clone(),
+            own_hosts,
+        }
+    }
+}
+
+impl Default for Policy {
+    /// That of the default configuration, without a dashboard.
+    fn default() -> Self {
+        Self::new(&Config::default(), None, OwnHosts::default())
+    }
 }
 
 /// Judges what a connection has sent so far.
 pub fn judge(buf: &[u8], policy: &Policy) -> Decision {
     let http_port = policy.http_port;
-    let head = &buf[..buf.len().min(MAX_REQUEST)];
+    let head = &buf[..buf.len().min(policy.max_request)];
     match Request::try_parse(head) {
         // The parser drops a fragment, which a request has none of (RFC 6455, 3).
         Ok(Some(_)) if has_fragment(head) => refuse(&BAD_REQUEST),
         Ok(Some((consumed, request))) => match request.uri().path() {
-            PATH => upgrade(consumed, &request, &policy.allowed_origins),
+            PATH => upgrade(consumed, &request, policy),
             path => elsewhere(path, request.headers(), http_port, true),
         },
-        Ok(None) if head.len() < MAX_REQUEST => Decision::NeedMore,
-        Ok(None) => refuse(&TOO_LONG),
+        Ok(None) if head.len() < policy.max_request => Decision::NeedMore,
+        Ok(None) => too_long(policy.max_request),
         Err(Error::Capacity(CapacityError::TooManyHeaders)) => refuse(&TOO_MANY_HEADERS),
         Err(Error::Protocol(ProtocolError::WrongHttpMethod | ProtocolError::WrongHttpVersion)) => {
             no_upgrade(head, http_port)
@@ -92,7 +115,7 @@ fn has_fragment(head: &[u8]) -> bool {
 }
 
 /// A request for [`PATH`].
-fn upgrade(consumed: usize, request: &Request, allowed_origins: &[String]) -> Decision {
+fn upgrade(consumed: usize, request: &Request, policy: &Policy) -> Decision {
     let headers = request.headers();
     // What would be its body would be read as frames.
     let has_length = headers.get_all("content-length").iter().any(|length| length != "0");
@@ -109,7 +132,7 @@ fn upgrade(consumed: usize, request: &Request, allowed_origins: &[String]) -> De
         }
         Err(_) => return refuse(&BAD_KEY),
     };
-    if !welcome_origin(headers, allowed_origins) {
+    if !welcome_origin(headers, policy) {
         return refuse(&FOREIGN_ORIGIN);
     }
     let offered = headers
@@ -133,7 +156,7 @@ fn upgrade(consumed: usize, request: &Request, allowed_origins: &[String]) -> De
 fn elsewhere(path: &str, headers: &HeaderMap, http_port: Option<u16>, body: bool) -> Decision {
     match http_port {
         Some(port) if path == "/" => {
-            let host = own_host(headers).unwrap_or("127.0.0.1");
+            let host = host_asked(headers).unwrap_or("127.0.0.1");
             respond(&DASHBOARD, &format!("Location: http://{host}:{port}/\r\n"), body)
         }
         _ => respond(&NOT_FOUND, "", body),
@@ -163,26 +186,31 @@ fn no_upgrade(head: &[u8], http_port: Option<u16>) -> Decision {
 }
 
 /// Whether the page that opened this connection, if it was one, may: one of the origins that are
-/// allowed, or, where none are named, a page from the host it talks to or from this machine. Programs
-/// send no `Origin`; browsers always do, and a page cannot forge it.
-fn welcome_origin(headers: &HeaderMap, allowed: &[String]) -> bool {
+/// allowed, or, where none are named, a page from this machine or from the host it talks to, where that
+/// is a host of this daemon's own. Programs send no `Origin`; browsers always do, and a page cannot
+/// forge it.
+fn welcome_origin(headers: &HeaderMap, policy: &Policy) -> bool {
     let mut origins = headers.get_all("origin").iter();
     let origin = match (origins.next(), origins.next()) {
         (None, _) => return true,
         (Some(origin), None) => origin.to_str().unwrap_or(""),
         (Some(_), Some(_)) => return false,
     };
-    if !allowed.is_empty() {
-        return allowed.iter().any(|known| known == web::ANY || known.eq_ignore_ascii_case(origin));
+    if !policy.allowed_origins.is_empty() {
+        return policy
+            .allowed_origins
+            .iter()
+            .any(|known| known == web::ANY || known.eq_ignore_ascii_case(origin));
     }
     host_of_origin(origin).is_some_and(|host| {
-        is_loopback(host) || own_host(headers).is_some_and(|own| own.eq_ignore_ascii_case(host))
+        let talks_to = |to: &str| to.eq_ignore_ascii_case(host) && policy.own_hosts.has(to);
+        is_loopback(host) || host_asked(headers).is_some_and(talks_to)
     })
 }
 
 /// The host of the one `Host` header, without its port; `None` where there is none, several, or an odd
 /// one.
-fn own_host(headers: &HeaderMap) -> Option<&str> {
+fn host_asked(headers: &HeaderMap) -> Option<&str> {
     let mut hosts = headers.get_all("host").iter();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) => host.to_str().ok().and_then(host_of),
@@ -191,10 +219,10 @@ fn own_host(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// An answer other than 101. Its texts go into JSON as they are: no quotes, no backslashes.
-struct Answer {
+struct Answer<'a> {
     status: &'static str,
     code: Refusal,
-    why: &'static str,
+    why: &'a str,
     /// Header lines, each with its CR LF.
     headers: &'static str,
 }
@@ -204,68 +232,63 @@ const CLOSE: &str = "Connection: close\r\n";
 const CLOSE_AND_UPGRADE: &str =
     "Connection: close, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
 
-const DASHBOARD: Answer = Answer {
+const DASHBOARD: Answer<'static> = Answer {
     status: "307 Temporary Redirect",
     code: Refusal::DashboardElsewhere,
     why: "the dashboard has its own port",
     headers: CLOSE,
 };
-const BAD_REQUEST: Answer = Answer {
+const BAD_REQUEST: Answer<'static> = Answer {
     status: "400 Bad Request",
     code: Refusal::BadRequest,
     why: "not an HTTP/1.1 request",
     headers: CLOSE,
 };
-const BAD_KEY: Answer = Answer {
+const BAD_KEY: Answer<'static> = Answer {
     status: "400 Bad Request",
     code: Refusal::BadKey,
     why: "Sec-WebSocket-Key must be 16 bytes in base64",
     headers: CLOSE,
 };
-const BODY: Answer = Answer {
+const BODY: Answer<'static> = Answer {
     status: "400 Bad Request",
     code: Refusal::UnexpectedBody,
     why: "an upgrade to a WebSocket has no body",
     headers: CLOSE,
 };
-const FOREIGN_ORIGIN: Answer = Answer {
+const FOREIGN_ORIGIN: Answer<'static> = Answer {
     status: "403 Forbidden",
     code: Refusal::ForeignOrigin,
-    why: "pages of this origin may not send events; ingest.allowed_origins lists those that may",
+    why: "pages of this origin may not send events; ingest.allowed_origins lists those that may, \
+          http.allowed_hosts the names of this daemon",
     headers: CLOSE,
 };
-const NOT_FOUND: Answer = Answer {
+const NOT_FOUND: Answer<'static> = Answer {
     status: "404 Not Found",
     code: Refusal::NotFound,
     why: "events go to /ws/ingest",
     headers: CLOSE,
 };
-const UPGRADE_REQUIRED: Answer = Answer {
+const UPGRADE_REQUIRED: Answer<'static> = Answer {
     status: "426 Upgrade Required",
     code: Refusal::UpgradeRequired,
     why: "/ws/ingest speaks WebSocket only",
     headers: CLOSE_AND_UPGRADE,
 };
-const WRONG_VERSION: Answer = Answer {
+const WRONG_VERSION: Answer<'static> = Answer {
     status: "426 Upgrade Required",
     code: Refusal::UnsupportedVersion,
     why: "Sec-WebSocket-Version must be 13",
     headers: CLOSE_AND_UPGRADE,
 };
-const TOO_LONG: Answer = Answer {
-    status: "431 Request Header Fields Too Large",
-    code: Refusal::RequestTooLarge,
-    why: "the request is longer than 16 KiB",
-    headers: CLOSE,
-};
-const TOO_MANY_HEADERS: Answer = Answer {
+const TOO_MANY_HEADERS: Answer<'static> = Answer {
     status: "431 Request Header Fields Too Large",
     code: Refusal::TooManyHeaders,
     why: "the request has more than 124 headers",
     headers: CLOSE,
 };
 
-const DRAINING: Answer = Answer {
+const DRAINING: Answer<'static> = Answer {
     status: "503 Service Unavailable",
     code: Refusal::Draining,
     why: "the daemon is shutting down",
@@ -280,13 +303,22 @@ pub fn draining() -> Vec<u8> {
     }
 }
 
-fn refuse(answer: &Answer) -> Decision {
+fn refuse(answer: &Answer<'_>) -> Decision {
     respond(answer, "", true)
+}
+
+fn too_long(most: usize) -> Decision {
+    refuse(&Answer {
+        status: "431 Request Header Fields Too Large",
+        code: Refusal::RequestTooLarge,
+        why: &format!("the request is longer than the {most} bytes of ingest.handshake_size"),
+        headers: CLOSE,
+    })
 }
 
 /// `more_headers` are lines made here, each with its CR LF. Without `body` (the answer to a HEAD) only
 /// its length is told.
-fn respond(answer: &Answer, more_headers: &str, body: bool) -> Decision {
+fn respond(answer: &Answer<'_>, more_headers: &str, body: bool) -> Decision {
     let Answer { status, code, why, headers } = answer;
     let code = code.as_str();
     let json = format!(r#"{{"error":{{"code":"{code}","message":"{why}"}}}}"#);

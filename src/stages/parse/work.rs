@@ -85,7 +85,7 @@ impl Work {
     /// The chunk is done: count it, in the order of the flow, before any of it can be applied.
     pub(super) fn end(&mut self) {
         for shard in &mut self.shards {
-            shard.staged.push(Item::Mark { max_time_us: self.max_time_us });
+            shard.end_chunk(self.max_time_us);
         }
         let tally = std::mem::take(&mut self.tally);
         self.counters.messages.add(tally.messages);

@@ -2,9 +2,9 @@
 //! stand between the values, so that how many members there are is part of a shape.
 
 use super::Event;
+use crate::event::MAX_KIND;
 use crate::event::scratch::{Section, Span};
 use crate::event::shapes::{Is, Steps};
-use crate::event::{MAX_KIND, MAX_SOURCE};
 
 impl Event<'_, '_> {
     /// Reads the event if its shape is known; what follows it.
@@ -19,7 +19,7 @@ impl Event<'_, '_> {
                 Is::Data => at = self.member(value, target.name, Section::Data)?,
                 Is::Metadata => at = self.member(value, target.name, Section::Metadata)?,
                 Is::Id => (id, at) = self.id(value)?,
-                Is::Source => (source, at) = self.text(value, MAX_SOURCE)?,
+                Is::Source => (source, at) = self.text(value, self.limits.name_size)?,
                 Is::Kind => (kind, at) = self.text(value, MAX_KIND)?,
                 Is::Timestamp => (time, at) = self.timestamp(value)?,
                 Is::Passed => at = self.pass(value)?,

@@ -4,12 +4,14 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::super::super::{Reader, time::TimestampUnit};
+use super::super::super::Reader;
 use super::*;
 use crate::generate::sources::Sources;
 
 fn limits() -> Limits {
-    Limits { nesting: 4, fields_per_event: 6, events_per_message: 5, timestamp_unit: TimestampUnit::Auto }
+    let tight = Limits { nesting: 4, fields_per_event: 6, events_per_message: 5, ..Limits::USUAL };
+    // Between strings of nine bytes and of ten.
+    Limits { name_size: 18, string_size: 9, ..tight }
 }
 
 type Reported = Vec<(u32, Vec<u8>, Result<String, String>)>;
@@ -263,7 +265,7 @@ proptest! {
 
 #[test]
 fn every_cut_and_every_byte_of_events() {
-    let limits = Limits { fields_per_event: 50, ..limits() };
+    let limits = Limits { fields_per_event: 50, ..Limits::USUAL };
     for event in generated(12) {
         for cut in 0..event.len() {
             compare_with(limits, &event[..cut]);
@@ -278,7 +280,7 @@ fn every_cut_and_every_byte_of_events() {
 
 #[test]
 fn generated_events_are_the_quick_readers() {
-    let limits = Limits { fields_per_event: 50, ..limits() };
+    let limits = Limits { fields_per_event: 50, ..Limits::USUAL };
     let left: u64 = generated(1_000).iter().map(|event| compare_with(limits, event)).sum();
     assert_eq!(left, 0);
 }
@@ -286,7 +288,7 @@ fn generated_events_are_the_quick_readers() {
 /// Nearly all of them by their shapes.
 #[test]
 fn generated_events_have_few_shapes() {
-    let limits = Limits { fields_per_event: 50, ..limits() };
+    let limits = Limits { fields_per_event: 50, ..Limits::USUAL };
     let (mut shapes, mut scratch, mut new) = (Shapes::default(), Scratch::default(), 0);
     for event in generated(1_000) {
         shapes.forget_notes();
@@ -325,7 +327,7 @@ fn an_event_that_ends_early_is_no_event_by_its_shape_either() {
 /// What a stranger can do with shapes and with names is bounded.
 #[test]
 fn many_shapes_and_many_names_are_bounded() {
-    let limits = Limits { fields_per_event: 50, ..limits() };
+    let limits = Limits { fields_per_event: 50, ..Limits::USUAL };
     let text = |text: &str| packed(text.as_bytes(), 0);
     let event = |names: &[String]| {
         let members = names.iter().map(|name| (text(name), vec![0xc0])).collect();

@@ -38,6 +38,25 @@ fn the_close_waits_for_acks_and_ends_the_stream() {
 }
 
 #[test]
+fn promises_are_bounded_and_kept() {
+    let (mut c, mut client) = connection();
+    c.state = State::Open;
+    for n in 1..=10 * MOST_DUE as u64 {
+        c.promise(due(n, n));
+    }
+    assert_eq!(c.acks.len(), MOST_DUE);
+    // Those in front are due as ever; the last one waits for all that it covers.
+    c.advance(MOST_DUE as u64 - 1, 0).unwrap();
+    assert_eq!(c.acks, [due(10 * MOST_DUE as u64, 10 * MOST_DUE as u64)]);
+    c.advance(10 * MOST_DUE as u64, 0).unwrap();
+    c.finish(1000, "", 0);
+    c.advance(u64::MAX, 0).unwrap();
+    let said = until_the_end(&mut client);
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("\"seq\":4095,") && said.contains("\"seq\":40960,"), "{said}");
+}
+
+#[test]
 fn replies_that_do_not_fit_at_first_follow() {
     let (mut c, mut client) = connection();
     c.state = State::Open;

@@ -5,7 +5,8 @@ use super::*;
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 fn policy() -> Policy {
-    Policy { http_port: Some(8001), allowed_origins: Vec::new() }
+    let own_hosts = OwnHosts::new(vec!["flumen.example".to_owned()]);
+    Policy { http_port: Some(8001), own_hosts, ..Policy::default() }
 }
 
 /// A valid upgrade of `target`, with `more` header lines.
@@ -236,12 +237,43 @@ fn only_known_pages_may_send() {
     }
 }
 
+/// The owner of a name makes it point here (DNS rebinding): his page is of the host that it talks to.
+#[test]
+fn a_page_may_not_send_because_its_name_points_here() {
+    for (host, may) in [
+        ("evil.example:8000", false),
+        ("localhost.evil:8000", false),
+        ("flumen.example.evil", false),
+        ("127.0.0.1.evil", false),
+        ("flumen.example:8000", true),
+        ("FLUMEN.example", true),
+        ("10.1.2.3:8000", true),
+        ("[2001:db8::1]:8000", true),
+        ("localhost:8000", true),
+    ] {
+        let request =
+            String::from_utf8(upgrade_request(PATH, &format!("Origin: http://{host}\r\n"))).unwrap();
+        let request = request.replacen("flumen.example:8000", host, 1).into_bytes();
+        if may {
+            accepted(&request);
+        } else {
+            let said = refused(&request);
+            assert!(said.contains("foreign_origin") && said.contains("http.allowed_hosts"), "{said}");
+        }
+        // A program says whatever name it was given.
+        let program = upgrade_request(PATH, "");
+        let program = String::from_utf8(program).unwrap().replacen("flumen.example:8000", host, 1);
+        accepted(program.as_bytes());
+    }
+}
+
 #[test]
 fn where_origins_are_listed_only_those_may_send() {
     let origin = |origin: &str, allowed: &[&str]| {
         let allowed_origins = allowed.iter().map(|text| (*text).to_owned()).collect();
         let request = upgrade_request(PATH, &format!("Origin: {origin}\r\n"));
-        matches!(judge(&request, &Policy { http_port: None, allowed_origins }), Decision::Accept { .. })
+        let policy = Policy { allowed_origins, ..Policy::default() };
+        matches!(judge(&request, &policy), Decision::Accept { .. })
     };
     let listed = ["https://app.example", "http://other.example:8080"];
     for good in ["https://app.example", "HTTPS://App.Example", "http://other.example:8080"] {
@@ -252,7 +284,7 @@ fn where_origins_are_listed_only_those_may_send() {
         assert!(!origin(bad, &listed), "{bad}");
     }
     assert!(origin("http://anybody.example", &["*"]));
-    let policy = Policy { http_port: None, allowed_origins: vec!["https://app.example".to_owned()] };
+    let policy = Policy { allowed_origins: vec!["https://app.example".to_owned()], ..Policy::default() };
     assert!(matches!(judge(&upgrade_request(PATH, ""), &policy), Decision::Accept { .. }), "no page");
 }
 
@@ -308,11 +340,23 @@ fn floods_get_431() {
         let empty = upgrade_request(PATH, "A: \r\n").len();
         upgrade_request(PATH, &format!("A: {}\r\n", "x".repeat(total - empty)))
     };
-    assert_eq!(accepted(&fits(MAX_REQUEST)).0, MAX_REQUEST);
-    assert_eq!(status(&fits(MAX_REQUEST + 1)), "431");
-    let endless = format!("GET /{}", "x".repeat(MAX_REQUEST));
-    assert_eq!(judge(&endless.as_bytes()[..MAX_REQUEST - 1], &Policy::default()), Decision::NeedMore);
-    assert_eq!(status(&endless.as_bytes()[..MAX_REQUEST]), "431");
+    for max_request in [16 << 10, 1 << 10, 64 << 10] {
+        let policy = Policy { max_request, ..policy() };
+        let whole = fits(max_request);
+        assert!(
+            matches!(judge(&whole, &policy), Decision::Accept { consumed, .. } if consumed == max_request)
+        );
+        let endless = format!("GET /{}", "x".repeat(max_request)).into_bytes();
+        assert_eq!(judge(&endless[..max_request - 1], &policy), Decision::NeedMore);
+        for long in [&fits(max_request + 1), &endless[..max_request]] {
+            let Decision::Refuse { response, why: Refusal::RequestTooLarge } = judge(long, &policy) else {
+                panic!()
+            };
+            let said = String::from_utf8(response).unwrap();
+            assert!(said.contains(&format!("{max_request} bytes of ingest.handshake_size")), "{said}");
+        }
+    }
+    assert_eq!(status(&fits((16 << 10) + 1)), "431", "by default");
 }
 
 proptest! {
