@@ -9,6 +9,7 @@ use crate::config::{self, Loaded, LogLevel, Origin};
 use crate::generate::{self, GenerateArgs};
 use crate::pipeline::sockets::Passed;
 use crate::plan::{Machine, Plan};
+use crate::runtime::heap;
 use crate::supervise::{self, Supervisor};
 use crate::telemetry::log;
 
@@ -35,6 +36,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<u8, Failure> {
         // The demo's own words are enough.
         config.log.level = LogLevel::Warn;
     }
+    heap::share();
     let _log = log::start(&config.log)?;
     let passed = Passed::default();
     let running = match supervise::start(&mut supervisor, &config, &plan, passed, clock)? {

@@ -7,6 +7,7 @@ use crate::config::{self, Config};
 use crate::pipeline::Running;
 use crate::pipeline::sockets::Passed;
 use crate::plan::{Machine, Plan};
+use crate::runtime::heap;
 use crate::supervise::{self, Supervisor};
 use crate::telemetry::log;
 
@@ -17,6 +18,7 @@ pub(super) fn serve(args: &ServeArgs) -> Result<u8, Failure> {
     let passed = Passed::take();
     let loaded = load_config(&args.config);
     let form = loaded.as_ref().map_or_else(|_| log_alone(&args.config), |loaded| loaded.config.log.clone());
+    heap::share();
     let _log = log::start(&form)?;
     let code = loaded.and_then(|loaded| serve_with(args, &loaded.config, passed?));
     Ok(code.unwrap_or_else(|failure| {

@@ -8,6 +8,7 @@ pub mod cell;
 pub mod clock;
 pub mod descriptors;
 pub mod door;
+pub mod heap;
 pub mod inline;
 pub mod names;
 pub mod progress;
