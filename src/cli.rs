@@ -44,7 +44,7 @@ enum Command {
     Load(LoadArgs),
     /// Check a configuration and print what would run; exit code 78 when it is bad
     Check(CheckArgs),
-    /// Print the configuration in effect, and where each value came from
+    /// Print the configuration in effect, where each value came from and what that shadows
     Config(ShowArgs),
     /// Print completions for a shell
     Completions {

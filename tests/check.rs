@@ -186,7 +186,11 @@ fn a_good_file_says_what_would_run_or_nothing() {
 #[test]
 fn config_prints_what_is_in_effect_and_reads_back() {
     let dir = Dir::new("config");
-    std::fs::write(dir.0.join("f.toml"), format!("[threads]\nwindow = 2\n{WINDOW}")).unwrap();
+    std::fs::write(
+        dir.0.join("f.toml"),
+        format!("[threads]\nwindow = 2\n[time]\nmax_future = \"9s\"\n[limits]\nkeys = 76\n{WINDOW}"),
+    )
+    .unwrap();
     let run = |args: &[&str]| {
         let output = dir
             .flumen()
@@ -201,11 +205,11 @@ fn config_prints_what_is_in_effect_and_reads_back() {
     let shown = run(&["config", "f.toml", "--http-listen", "127.0.0.1:9", "--set", "limits.keys=78"]);
     for line in [
         "window = 2  # f.toml:2",
-        "max_future = \"2s\"  # FLUMEN_TIME_MAX_FUTURE; reloadable",
+        "max_future = \"2s\"  # FLUMEN_TIME_MAX_FUTURE over f.toml:4 = \"9s\"; reloadable",
         "listen = \"127.0.0.1:9\"  # --http-listen",
-        "keys = 78  # --set; reloadable",
+        "keys = 78  # --set over FLUMEN_LIMITS_KEYS = 77 over f.toml:6 = 76; reloadable",
         "pin = true  # default",
-        "[[window]]  # f.toml:3",
+        "[[window]]  # f.toml:7",
         "alert = []  # default",
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
@@ -218,9 +222,14 @@ fn config_prints_what_is_in_effect_and_reads_back() {
     };
     assert_eq!(plain(&again), plain(&shown));
     let changed = run(&["config", "f.toml", "--changed"]);
-    assert!(changed.contains("keys = 77  # FLUMEN_LIMITS_KEYS") && !changed.contains("default"), "{changed}");
+    assert!(
+        changed.contains("keys = 77  # FLUMEN_LIMITS_KEYS over f.toml:6 = 76;")
+            && !changed.contains("default"),
+        "{changed}"
+    );
     let json: serde_json::Value = serde_json::from_str(&run(&["config", "f.toml", "--json"])).unwrap();
     let keys = json["options"].as_array().unwrap().iter().find(|option| option["key"] == "limits.keys");
     assert_eq!(keys.unwrap()["from"], "FLUMEN_LIMITS_KEYS");
+    assert_eq!(keys.unwrap()["over"], serde_json::json!([{"value": 76, "from": "f.toml:6"}]));
     assert_eq!(json["window"][0]["value"]["size"], "1s");
 }

@@ -1,5 +1,5 @@
 //! The configuration in effect, as `flumen config` shows it: it can be read back, and behind each
-//! value stands where it came from.
+//! value stands where it came from, and which other values that shadows.
 
 use serde_json::{Value, json};
 
@@ -47,7 +47,9 @@ pub fn toml(loaded: &Loaded, changed: bool) -> String {
             text.push_str(&format!("\n[{section}]\n"));
         }
         let note = option.reload.note().map_or(String::new(), |note| format!("; {note}"));
-        text.push_str(&format!("{} = {}  # {origin}{note}\n", option.name(), option.show(config)));
+        let shadowed = origins.shadowed(option).iter().rev();
+        let over: String = shadowed.map(|s| format!(" over {} = {}", s.at, s.value)).collect();
+        text.push_str(&format!("{} = {}  # {origin}{over}{note}\n", option.name(), option.show(config)));
     }
     for Kind { name, each } in kinds(config) {
         let given = origins.tables(name);
@@ -71,10 +73,14 @@ pub fn json(loaded: &Loaded, changed: bool) -> Value {
         .filter(|option| !changed || *origins.option(option) != Origin::Default)
         .map(|option| {
             // What an option looks like in TOML is JSON as well.
-            let value: Value = serde_json::from_str(&option.show(config)).unwrap_or_default();
+            let json_of = |shown: &str| -> Value { serde_json::from_str(shown).unwrap_or_default() };
+            let value = json_of(&option.show(config));
+            let shadowed = origins.shadowed(option).iter().rev();
+            let over: Value =
+                shadowed.map(|s| json!({"value": json_of(&s.value), "from": s.at.to_string()})).collect();
             let reloadable = option.reload != Reload::Restart;
             let from = origins.option(option).to_string();
-            json!({"key": option.key, "value": value, "from": from, "reloadable": reloadable})
+            json!({"key": option.key, "value": value, "from": from, "over": over, "reloadable": reloadable})
         })
         .collect();
     let mut all = json!({"options": options});

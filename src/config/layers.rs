@@ -122,10 +122,20 @@ pub struct Given {
     pub each: Vec<Origin>,
 }
 
+/// A value that has no effect, because a later layer has set another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shadowed {
+    /// Where it stands.
+    pub at: Origin,
+    /// As it would stand in a file.
+    pub value: String,
+}
+
 /// Where each value came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
     options: BTreeMap<&'static str, Origin>,
+    shadowed: BTreeMap<&'static str, Vec<Shadowed>>,
     tables: BTreeMap<&'static str, Given>,
 }
 
@@ -133,6 +143,11 @@ impl Origins {
     /// Of an option.
     pub fn option(&self, option: &Opt) -> &Origin {
         self.options.get(option.key).unwrap_or(&Origin::Default)
+    }
+
+    /// What the origin of an option shadows, from the file on.
+    pub fn shadowed(&self, option: &Opt) -> &[Shadowed] {
+        self.shadowed.get(option.key).map_or(&[], Vec::as_slice)
     }
 
     /// Of `[[window]]`, `[[alert]]` or `[[filter]]`; `None`: they are the default ones.
@@ -179,8 +194,15 @@ impl Loading {
     }
 
     fn set_text(&mut self, option: &'static Opt, value: &str, typed: &str, origin: Origin) {
+        let before = option.show(&self.config);
         match option.set_text(&mut self.config, value) {
-            Ok(()) => self.note(option, origin),
+            Ok(()) => {
+                if let Some(at) = self.origins.options.get(option.key).cloned() {
+                    let shadowed = self.origins.shadowed.entry(option.key).or_default();
+                    shadowed.push(Shadowed { at, value: before });
+                }
+                self.note(option, origin);
+            }
             Err(expected) => self.errors.0.push(format!("{typed}: {}: expected {expected}", option.key)),
         }
     }

@@ -156,8 +156,10 @@ impl Opt {
             Kind::Bool(_) => "true or false".to_owned(),
             Kind::Whole(min, max, _) => format!("a whole number from {min} to {max}"),
             Kind::Size(min, max, _) => {
+                let small = *max < 1 << 20;
                 let (min, max) = (format_size(*min), format_size(*max));
-                format!("a size from {min} to {max} such as \"64KiB\" or \"1MiB\"")
+                let example = if small { format!("{max:?}") } else { "\"64KiB\" or \"1MiB\"".to_owned() };
+                format!("a size from {min} to {max} such as {example}")
             }
             Kind::Span(min, max, _) => {
                 let [min, max] = [min, max].map(|ms| format_duration(Duration::from_millis(*ms)));

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use super::options::{Kind, OPTIONS, default_toml};
+use super::units::format_size;
 use super::*;
 
 fn from_toml(text: &str) -> Result<Config, Errors> {
@@ -42,7 +43,7 @@ fn every_option_is_settable_from_file_and_environment_and_bounded() {
             Kind::Address(_) => ("[::1]:9", "nowhere"),
             Kind::Bool(_) => ("false", "perhaps"),
             Kind::Whole(..) => ("7", "-1"),
-            Kind::Size(..) => ("80KiB", "1XB"),
+            Kind::Size(min, ..) => (&*format_size(*min), "1XB"),
             Kind::Span(..) => ("700ms", "7"),
             Kind::Word(words, ..) => (words[1], "neither"),
             Kind::Path(_) => ("some/\u{e9} file", "folder/"),
@@ -66,7 +67,7 @@ fn every_option_is_settable_from_file_and_environment_and_bounded() {
         let said = env(bad).unwrap_err().to_string();
         let expected = format!("{}={bad}: {}: expected {}", option.variable(), option.key, option.expected());
         assert_eq!(said, expected);
-        if let Kind::Whole(_, max, _) = option.kind {
+        if let Kind::Whole(_, max, _) | Kind::Size(_, max, _) = option.kind {
             assert!(file(&(max + 1).to_string()).is_err(), "{}", option.key);
         }
     }
@@ -354,7 +355,7 @@ fn what_flumen_config_prints_reads_back() {
     for line in [
         "idle_timeout = \"1500ms\"  # flumen.toml:2",
         "listen = \"127.0.0.1:8000\"  # default",
-        "message_size = \"1000\"  # flumen.toml:7; reloadable",
+        "message_size = \"1000B\"  # flumen.toml:7; reloadable",
         "[[window]]  # flumen.toml:10",
         "event_types = 1024  # default; reloadable up to its value at the start",
         "group_by = [\"source\", \"data.type\", \"metadata.r\\\"k\"]",

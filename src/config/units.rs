@@ -33,7 +33,7 @@ pub fn format_duration(duration: Duration) -> String {
     if ms == 0 { "0s".to_owned() } else { format!("{ms}ms") }
 }
 
-/// `"1MiB"`, `"64KiB"`, `"1MB"`, `"4096"` (bytes).
+/// `"1MiB"`, `"64KiB"`, `"1MB"`, `"4096B"`, `"4096"` (bytes).
 pub fn parse_size(text: &str) -> Option<usize> {
     if let Ok(bytes) = text.parse() {
         return Some(bytes);
@@ -51,7 +51,7 @@ pub fn format_size(bytes: usize) -> String {
             return format!("{}{unit}", bytes / per);
         }
     }
-    bytes.to_string()
+    format!("{bytes}B")
 }
 
 fn split(text: &str) -> Option<(&str, &str)> {
@@ -73,7 +73,7 @@ mod tests {
             assert_eq!(format_duration(parse_duration(text).unwrap()), text);
         }
         assert_eq!(parse_duration("1.5s"), Some(Duration::from_millis(1_500)));
-        for text in ["1MiB", "64KiB", "3GiB", "1000"] {
+        for text in ["1MiB", "64KiB", "3GiB", "1000B"] {
             assert_eq!(format_size(parse_size(text).unwrap()), text);
         }
         assert_eq!(parse_size("1MB"), Some(1_000_000));

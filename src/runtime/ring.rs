@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::wake::{Bell, INPUT, SPACE};
 
-/// How full a ring is and has been; written by its consumer, read by anybody.
+/// How full a ring is and has been; written by its consumer, and by a producer that finds it full: a
+/// consumer that hangs does not look. Read by anybody.
 #[derive(Debug, Default)]
 pub struct Gauge {
     len: AtomicUsize,
@@ -20,12 +21,12 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    /// Items seen waiting at the consumer's last look.
+    /// Items seen waiting at the last look.
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// Whether nothing waited at the consumer's last look.
+    /// Whether nothing waited at the last look.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -43,7 +44,7 @@ impl Gauge {
     fn observe(&self, len: usize) {
         self.len.store(len, Ordering::Relaxed);
         if len > self.high_water.load(Ordering::Relaxed) {
-            self.high_water.store(len, Ordering::Relaxed);
+            self.high_water.fetch_max(len, Ordering::Relaxed);
         }
     }
 }
@@ -53,7 +54,7 @@ pub fn ring<T>(capacity: usize, producer: &Arc<Bell>, consumer: &Arc<Bell>) -> (
     let (tx, rx) = rtrb::RingBuffer::new(capacity);
     let gauge = Arc::new(Gauge { capacity, ..Gauge::default() });
     (
-        Tx { inner: Some(tx), consumer: Arc::clone(consumer), dirty: false },
+        Tx { inner: Some(tx), consumer: Arc::clone(consumer), gauge: Arc::clone(&gauge), dirty: false },
         Rx { inner: Some(rx), producer: Arc::clone(producer), gauge, freed: false },
     )
 }
@@ -64,6 +65,7 @@ pub struct Tx<T> {
     // `None` only while being dropped.
     inner: Option<rtrb::Producer<T>>,
     consumer: Arc<Bell>,
+    gauge: Arc<Gauge>,
     dirty: bool,
 }
 
@@ -78,13 +80,21 @@ impl<T> Tx<T> {
                 self.dirty = true;
                 Ok(())
             }
-            Err(rtrb::PushError::Full(item)) => Err(item),
+            Err(rtrb::PushError::Full(item)) => {
+                self.gauge.observe(self.gauge.capacity);
+                Err(item)
+            }
         }
     }
 
     /// Free places.
     pub fn slots(&self) -> usize {
-        self.inner.as_ref().map_or(0, rtrb::Producer::slots)
+        let free = self.inner.as_ref().map_or(0, rtrb::Producer::slots);
+        // Some need two places at a time.
+        if free < 2 {
+            self.gauge.observe(self.gauge.capacity - free);
+        }
+        free
     }
 
     /// Places in all.
@@ -118,7 +128,10 @@ impl<T: Copy> Tx<T> {
         let Some(inner) = self.inner.as_mut() else {
             return 0;
         };
-        let (pushed, _rest) = inner.push_partial_slice(items);
+        let (pushed, rest) = inner.push_partial_slice(items);
+        if !rest.is_empty() {
+            self.gauge.observe(self.gauge.capacity);
+        }
         self.dirty |= !pushed.is_empty();
         pushed.len()
     }
@@ -242,6 +255,31 @@ mod tests {
         assert_eq!(rx.len(), 0);
         assert_eq!(rx.gauge().high_water(), 4);
         assert_eq!(rx.gauge().capacity(), 4);
+    }
+
+    #[test]
+    fn the_gauge_is_true_though_the_consumer_does_not_look() {
+        let (a, b) = bells();
+        let full = |fill: fn(&mut Tx<u32>)| {
+            let (mut tx, mut rx) = ring::<u32>(4, &a, &b);
+            let gauge = rx.gauge();
+            fill(&mut tx);
+            let seen = (gauge.len(), gauge.high_water());
+            while rx.pop().is_some() {}
+            assert_eq!(rx.len(), 0);
+            assert!(gauge.is_empty(), "its next look counts");
+            assert_eq!(gauge.high_water(), seen.1);
+            seen
+        };
+        assert_eq!(full(|tx| assert_eq!(tx.push_slice(&[1, 2, 3, 4, 5]), 4)), (4, 4));
+        assert_eq!(full(|tx| while tx.push(1).is_ok() {}), (4, 4));
+        assert_eq!(
+            full(|tx| while tx.slots() >= 2 {
+                tx.push(1).unwrap();
+            }),
+            (3, 3)
+        );
+        assert_eq!(full(|tx| assert_eq!(tx.push_slice(&[1, 2, 3]), 3)), (0, 0), "not full: not told");
     }
 
     #[test]

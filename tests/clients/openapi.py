@@ -133,6 +133,13 @@ class Document:
         if media == "application/json":
             self.check(name, response["content"][media]["schema"], json.loads(body))
 
+    def codes(self, method, path, status):
+        """The codes of an error that the document lists."""
+        response = self.resolve(self.document["paths"][path][method.lower()]["responses"][str(status)])
+        parts = response["content"]["application/json"]["schema"]["allOf"]
+        return {code for part in parts if "properties" in part
+                for code in part["properties"]["error"]["properties"]["code"]["enum"]}
+
     def unseen(self):
         for path, item in self.document["paths"].items():
             for method in {"get", "post", "put"} & set(item):
@@ -211,6 +218,7 @@ def rules(document, daemon):
         def send(status, content, headers):
             got = ask(document, daemon, method, "/api/rules", content=content, headers=headers)
             assert got.status_code == status, got.text
+            return got
 
         for example in examples["examples"].values():
             send(200, json.dumps(example["value"]), is_json)
@@ -221,7 +229,18 @@ def rules(document, daemon):
             assert not document.validator(examples["schema"]).is_valid(bad), bad
             send(400, json.dumps(bad), is_json)
         send(400, "[", is_json)
-        send(403, "{}", {**is_json, "Origin": "http://elsewhere.example"})
+        # A page elsewhere, a page whose name has been made to point here, and a program that was told that name.
+        in_force, told = daemon.get("/api/rules"), set()
+        for code, foreign in (
+            ("foreign_origin", {"Origin": "http://elsewhere.example"}),
+            ("foreign_host", {"Origin": "http://elsewhere.example", "Host": "elsewhere.example"}),
+            ("foreign_host", {"Host": "elsewhere.example:8001"}),
+        ):
+            got = send(403, json.dumps({"max_age_seconds": 1}), {**is_json, **foreign})
+            assert got.json()["error"]["code"] == code, got.text
+            told.add(code)
+        assert daemon.get("/api/rules") == in_force, "nothing has changed"
+        assert told == document.codes(method, "/api/rules", 403), "each documented code has been seen"
         send(413, "x" * 70_000, is_json)
         send(415, "{}", {"Content-Type": "text/plain"})
     denied = httpx.delete(daemon.http + "/api/rules")
@@ -269,13 +288,16 @@ def refused_upgrades(document, daemon):
         UPGRADE: 400,
         UPGRADE + KEY + "Content-Length: 5\r\n": 400,
         UPGRADE + KEY + "Origin: http://elsewhere.example\r\n": 403,
+        # Of the host it talks to, which anybody may have made point here.
+        UPGRADE + KEY + "Host: elsewhere.example\r\nOrigin: http://elsewhere.example\r\n": 403,
         "X: " + "x" * 20_000 + "\r\n": 431,
         "".join(f"X{n}: x\r\n" for n in range(200)): 431,
         UPGRADE + KEY: 101,
     }
     for headers, status in cases.items():
         with ingest_socket(daemon) as connection:
-            connection.sendall(f"GET /ws/ingest HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
+            host = "" if "Host: " in headers else "Host: localhost\r\n"
+            connection.sendall(f"GET /ws/ingest HTTP/1.1\r\n{host}{headers}\r\n".encode())
             answer = connection.recv(4096).decode()
         head, body = answer.split("\r\n\r\n", 1)
         first, *lines = head.split("\r\n")

@@ -77,7 +77,6 @@ fn a_full_ring_anywhere_stops_reading_and_nothing_is_lost() {
         assert_eq!(read_ack(&mut polite, 1).1["accepted"], 1);
         let stats = daemon.wait_received(events);
         assert_eq!(stats["events"]["applied"], events);
-        // The thread itself says how full it has found its ring, so once it is let go.
         let threads = stats["threads"].as_array().unwrap();
         let ring = threads.iter().find(|t| t["name"] == thread).map(|t| &t["ring"]).unwrap();
         let (high, capacity) = (ring["high_water_mark"].as_u64(), ring["capacity"].as_u64().unwrap());
@@ -130,6 +129,10 @@ fn overload_drop_holds_up_nobody_while_a_window_thread_stands_still() {
     let (events, _stream) = greedy.written();
     let n = |name: &str| daemon.stats()["events"][name].as_u64().unwrap();
     wait_for("most events to be dropped", || (n("dropped") > events / 2).then_some(()));
+    let stats = daemon.stats();
+    let thread = stats["threads"].as_array().unwrap().iter().find(|t| t["name"] == "window-0").unwrap();
+    let ring = &thread["ring"];
+    assert_eq!((&ring["len"], &ring["high_water_mark"]), (&ring["capacity"], &ring["capacity"]), "{ring}");
     held.let_go();
     daemon.wait_received(events);
     let (applied, dropped) = (n("applied"), n("dropped"));

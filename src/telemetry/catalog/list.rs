@@ -210,7 +210,7 @@ pub const METRICS: &[Metric] = &[
         "flumen_ring_items",
         Gauge,
         &["thread", "ring"],
-        "Items waiting in a ring when its consumer, the thread, last looked.",
+        "Items waiting in a ring when its consumer, the thread, last looked, or its producer found it full.",
         "flumen_ring_items / flumen_ring_capacity_items",
     ),
     metric("flumen_ring_capacity_items", Gauge, &["thread", "ring"], "Items that a ring can hold.", ""),
