@@ -375,6 +375,7 @@ fn names_are_rejected_and_strings_left_out_when_they_are_too_long() {
         assert_eq!(send("s", "v", "abcd"), [""; 0]);
         let events = daemon.wait_received(4)["events"].clone();
         assert_eq!((&events["applied"], &events["filtered"]), (&1.into(), &1.into()), "{events}");
+        assert_eq!(daemon.metric("flumen_strings_left_out_total"), 1);
     }
 }
 
@@ -429,59 +430,4 @@ fn a_low_soft_limit_on_descriptors_is_raised_as_far_as_needed() {
         Command::new("prlimit").args(["--nofile=500:500", env!("CARGO_BIN_EXE_flumen"), "check"]).output();
     let said = String::from_utf8(check.unwrap().stdout).unwrap();
     assert!(said.contains("note: 500 descriptors are allowed"), "{said}");
-}
-
-/// For each option that is a limit on what strangers may do: the test that hits it.
-const HIT_BY: &[(&str, &str, &str)] = &[
-    ("ingest.connections", "events.rs", "the_connection_limit_says_1013"),
-    ("ingest.connections_per_address", "limits.rs", "an_address_gets_so_many_connections_and_others_theirs"),
-    ("ingest.trusted_addresses", "limits.rs", "an_address_gets_so_many_connections_and_others_theirs"),
-    ("ingest.handshake_timeout", "limits.rs", "refused_handshakes_are_counted_by_reason"),
-    ("ingest.handshake_size", "limits.rs", "an_upgrade_request_has_a_size_and_may_have_all_of_it"),
-    ("ingest.ping_interval", "limits.rs", "who_neither_sends_nor_answers_a_ping_is_put_out"),
-    ("ingest.allowed_origins", "limits.rs", "pages_of_other_origins_may_not_send"),
-    ("http.sse_clients", "metrics.rs", "streams_refused_and_put_out_are_counted"),
-    ("http.connections", "gate.rs", "one_connection_too_many_is_refused_and_counted"),
-    (
-        "http.request_timeout",
-        "gate.rs",
-        "a_request_that_does_not_come_in_time_is_told_so_and_holds_up_nobody",
-    ),
-    ("http.allowed_hosts", "limits.rs", "who_calls_the_daemon_by_a_foreign_name_changes_nothing"),
-    ("limits.message_size", "limits.rs", "a_message_too_long_is_refused_at_the_header_that_says_so"),
-    ("limits.events_per_message", "reload.rs", "every_limit_holds_for_the_next_event"),
-    ("limits.fields_per_event", "reload.rs", "every_limit_holds_for_the_next_event"),
-    ("limits.nesting", "reload.rs", "every_limit_holds_for_the_next_event"),
-    ("limits.name_size", "limits.rs", "names_are_rejected_and_strings_left_out_when_they_are_too_long"),
-    ("limits.string_size", "limits.rs", "names_are_rejected_and_strings_left_out_when_they_are_too_long"),
-    (
-        "limits.event_types",
-        "events.rs",
-        "every_reason_is_counted_recorded_and_answered_while_neighbours_count",
-    ),
-    ("limits.field_names", "reload.rs", "every_limit_holds_for_the_next_event"),
-    ("limits.keys", "events.rs", "every_reason_is_counted_recorded_and_answered_while_neighbours_count"),
-    ("limits.new_keys_per_second", "limits.rs", "new_sources_and_groups_come_at_a_pace"),
-];
-
-/// Options of these sections that bound nobody.
-const NO_LIMITS: &[&str] = &["ingest.listen", "ingest.overload", "http.listen"];
-
-#[test]
-fn every_limit_of_the_configuration_has_a_test_that_hits_it() {
-    let sections = ["ingest", "http", "limits"];
-    let options = flumen::config::options::OPTIONS.iter();
-    let limits: Vec<_> = options
-        .filter(|option| sections.contains(&option.section()) && !NO_LIMITS.contains(&option.key))
-        .collect();
-    for option in &limits {
-        let hit = HIT_BY.iter().find(|(key, ..)| *key == option.key);
-        let (_, file, test) = hit.unwrap_or_else(|| panic!("{} is hit by no test; see HIT_BY", option.key));
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(file);
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.contains(&format!("#[test]\nfn {test}() {{\n")), "{file} has no test {test}");
-        // It sets the limit: default ones are out of reach.
-        assert!(text.contains(&format!("{} = ", option.name())), "{file} does not set {}", option.key);
-    }
-    assert_eq!(HIT_BY.len(), limits.len(), "HIT_BY names an option that is none, or one twice");
 }

@@ -78,6 +78,7 @@ impl Report {
         self.text(event.kind());
         self.maybe_text(event.id());
         self.number(event.time_us().map_or(u64::MAX, |us| us as u64));
+        self.number(event.long_strings().into());
         for (name, value) in event.fields() {
             self.text(name);
             self.number(value.to_bits());

@@ -61,6 +61,8 @@ pub struct Scratch {
     dims: Vec<(Span, Span, Section)>,
     /// Strings that would be dimensions if anybody asked for them.
     passed: usize,
+    /// Strings that are too long to be dimensions.
+    pub(super) long_strings: u32,
     /// The flattened name being built, without `data.`; with `metadata.`.
     pub(super) path: String,
     /// For the scanner: the names of the section so far, and what they begin with.
@@ -207,6 +209,7 @@ impl Scratch {
         self.fields.clear();
         self.dims.clear();
         self.passed = 0;
+        self.long_strings = 0;
         self.path.clear();
         self.wrong = None;
     }
@@ -321,7 +324,9 @@ impl Scratch {
 
     /// A string under the current path; one longer than `limits.string_size` is no dimension.
     pub(super) fn add_dim(&mut self, value: &str, section: Section, limits: &Limits) {
-        if value.len() <= limits.string_size && self.has_room(limits) {
+        if value.len() > limits.string_size {
+            self.long_strings += 1;
+        } else if self.has_room(limits) {
             let name = Self::keep(&mut self.text, &self.path);
             let value = Self::keep(&mut self.text, value);
             self.dims.push((name, value, section));

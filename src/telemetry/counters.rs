@@ -85,6 +85,8 @@ pub struct ParseCounters {
     pub letters_lost: Counter,
     /// Numeric fields that were left out of their events because there were too many names.
     pub fields_left_out: Counter,
+    /// Strings that were left out of their events because they were too long.
+    pub strings_left_out: Counter,
     /// By family of windows: events that began a new group when there were too many, and that
     /// its windows therefore lack.
     pub no_room: Box<[Counter]>,

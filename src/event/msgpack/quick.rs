@@ -180,6 +180,8 @@ impl Event<'_, '_> {
                 } else {
                     self.scratch.pass_dim(self.limits)?;
                 }
+            } else {
+                self.scratch.long_strings += 1;
             }
             return Some(end);
         } else {

@@ -104,6 +104,8 @@ impl Scan<'_, '_> {
                     } else {
                         self.scratch.pass_dim(self.limits)?;
                     }
+                } else {
+                    self.scratch.long_strings += 1;
                 }
                 Some(end + 1)
             }

@@ -28,14 +28,15 @@ fn told(event: &Scratch) -> String {
         let member = super::super::Member::parse(name).unwrap();
         (event.text_of(&member).map(str::to_owned), event.number_of(&member).map(f64::to_bits))
     });
-    let own = (event.source(), event.kind(), event.id(), event.time_us());
+    let own = (event.source(), event.kind(), event.id(), event.time_us(), event.long_strings());
     format!("{own:?} {fields:?} {dims:?} {members:?}")
 }
 
 /// What an event tells if nobody asks for strings in it, as text.
 fn told_without_strings(event: &Scratch) -> String {
     let fields: Vec<_> = event.fields().map(|(name, value)| (name, value.to_bits())).collect();
-    format!("{:?} {fields:?}", (event.source(), event.kind(), event.id(), event.time_us()))
+    let own = (event.source(), event.kind(), event.id(), event.time_us(), event.long_strings());
+    format!("{own:?} {fields:?}")
 }
 
 type Reported = Vec<(u32, Vec<u8>, Result<String, String>)>;

@@ -57,6 +57,11 @@ impl Scratch {
         self.dims.iter().map(|&(name, value, _)| (self.get(name), self.get(value)))
     }
 
+    /// Strings that are none of [`Scratch::dims`] because they are longer than `limits.string_size`.
+    pub fn long_strings(&self) -> u32 {
+        self.long_strings
+    }
+
     /// The string that a member holds; `None`: it is absent, or no string.
     pub fn text_of(&self, member: &Member) -> Option<&str> {
         match member {

@@ -217,6 +217,9 @@ impl Work {
             self.tally.filtered += 1;
             return Ok(());
         }
+        if event.long_strings() > 0 {
+            self.counters.strings_left_out.add(event.long_strings().into());
+        }
         let wanted = self.sorter.sort(event, (source, kind), &self.dictionary, room, &self.counters);
         if wanted == Wanted::NoRoom {
             let (names, pace) = (room.names, room.per_second);

@@ -1,7 +1,6 @@
 //! The list itself.
 
-use super::Kind::{Counter, Gauge, Histogram};
-use super::{Metric, metric};
+use super::{Kind::Counter, Kind::Gauge, Kind::Histogram, Metric, metric};
 
 /// The catalog.
 pub const METRICS: &[Metric] = &[
@@ -89,6 +88,13 @@ pub const METRICS: &[Metric] = &[
         &[],
         "Numeric fields left out of their events because limits.field_names allows no more names.",
         "increase(flumen_fields_left_out_total[1h])",
+    ),
+    metric(
+        "flumen_strings_left_out_total",
+        Counter,
+        &[],
+        "Strings longer than limits.string_size, which are in no group and no count of distinct values.",
+        "increase(flumen_strings_left_out_total[1h])",
     ),
     // Sockets.
     metric(

@@ -22,7 +22,7 @@ fn report(reader: &mut Reader, message: &[u8], dims: bool) -> Reported {
         let told = |event: &Scratch| {
             let fields: Vec<_> = event.fields().map(|(name, x)| (name, x.to_bits())).collect();
             let dims: Vec<_> = event.dims().filter(|_| dims).collect();
-            let own = (event.source(), event.kind(), event.id(), event.time_us());
+            let own = (event.source(), event.kind(), event.id(), event.time_us(), event.long_strings());
             format!("{own:?} {fields:?} {dims:?}")
         };
         let event = outcome.event.map(told).map_err(|r| format!("{:?} {}", r.reason, r.message));
