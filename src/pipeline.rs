@@ -14,15 +14,14 @@
 
 mod gauges;
 mod letters;
+mod running;
 pub mod sockets;
 mod translate;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use mio::{Poll, Waker};
 
@@ -37,17 +36,17 @@ use crate::runtime::progress::LaneProgress;
 use crate::runtime::ring::{Rx, Tx, ring};
 use crate::runtime::stage::{self, Stage};
 use crate::runtime::thread::Spawner;
-use crate::runtime::wake::{Bell, INPUT};
+use crate::runtime::wake::Bell;
 use crate::stages::http::gate::{self, Gate};
-use crate::stages::http::{self, Phase, Shared};
-use crate::stages::ingest::{self, Ingest};
+use crate::stages::http::{self, Shared};
+use crate::stages::ingest::{self, Ingest, Orders};
 use crate::stages::parse::{self, Parse};
 use crate::stages::publish::board::Board;
 use crate::stages::publish::groups::Groups;
 use crate::stages::publish::{self, Publish};
 use crate::stages::settings::Settings;
 use crate::stages::window::{self, Window};
-use crate::telemetry::counters::{ParseCounters, Telemetry, ThreadMeter, WindowCounters};
+use crate::telemetry::counters::{ParseCounters, Telemetry, WindowCounters};
 use crate::windowing::merge::Merger;
 use gauges::{Gauges, watched};
 use sockets::{Passed, Sockets};
@@ -253,7 +252,7 @@ pub struct Running {
     pub telemetry: Arc<Telemetry>,
     dictionary: Arc<Dictionary>,
     shared: Arc<Shared>,
-    drain: Arc<AtomicBool>,
+    orders: Arc<Orders>,
     bells: Vec<Arc<Bell>>,
     ingest_bells: Vec<Arc<Bell>>,
     stages: Vec<JoinHandle<()>>,
@@ -285,7 +284,7 @@ pub fn start(
     let gate_poll = Poll::new()?;
     let gate_bell = Arc::new(Bell::poll(Waker::new(gate_poll.registry(), gate::WAKER)?));
     let core = Core::new(config, plan, ingest_bells.clone(), started);
-    let drain = Arc::new(AtomicBool::new(false));
+    let orders = Arc::<Orders>::default();
 
     // Lane 0 accepts and hands on.
     let (mut hand_off, mut handed) = (Vec::new(), vec![None]);
@@ -313,7 +312,7 @@ pub fn start(
             unparsed_bytes: plan.unparsed_bytes,
             progress: ends.progress,
             counters: Arc::clone(&core.telemetry.ingest[lane]),
-            drain: Arc::clone(&drain),
+            orders: Arc::clone(&orders),
             drain_timeout_ns: nanos(config.shutdown.timeout),
             clock,
         };
@@ -379,65 +378,13 @@ pub fn start(
         telemetry: core.telemetry,
         dictionary: core.dictionary,
         shared,
-        drain,
+        orders,
         bells,
         ingest_bells,
         stages,
         http_workers,
         letters,
     })
-}
-
-impl Running {
-    /// All threads run: `/health` says so from here on.
-    pub fn set_ready(&self) {
-        self.shared.set_phase(Phase::Ready);
-    }
-
-    /// The threads of the pipeline, each with the bell that wakes it.
-    pub fn stages(&self) -> impl Iterator<Item = (&ThreadMeter, &Bell)> {
-        let meters = self.telemetry.threads.iter().map(Arc::as_ref);
-        meters.zip(self.bells.iter().map(Arc::as_ref))
-    }
-
-    /// Puts in force what of `config` can change while running, all of it at once: each stage
-    /// sees it at its next turn. With `keep_rules` the rules stay, whoever has set them.
-    pub fn put_in_force(&self, config: &Config, keep_rules: bool) {
-        pin_alerts(&self.dictionary, config);
-        self.settings.update(|old| {
-            let new = Settings::new(config);
-            if keep_rules { Settings { rules: old.rules.clone(), ..new } } else { new }
-        });
-    }
-
-    /// Begins the drain: the end of input travels from here.
-    pub fn begin_drain(&self) {
-        self.shared.set_phase(Phase::Draining);
-        self.drain.store(true, Ordering::Relaxed);
-        for bell in &self.ingest_bells {
-            bell.ring(INPUT);
-        }
-    }
-
-    /// Whether all stages have ended; HTTP still answers then.
-    pub fn is_drained(&self) -> bool {
-        self.stages.iter().all(JoinHandle::is_finished)
-    }
-
-    /// Ends HTTP and waits for all threads, and for SSE clients to be given the last results,
-    /// at most `patience`. Only after [`Running::is_drained`].
-    pub fn finish(self, patience: Duration) {
-        let deadline = Instant::now() + patience;
-        while self.shared.sse_open.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        self.shared.stop();
-        for thread in self.stages.into_iter().chain(self.http_workers) {
-            // A panic has been reported by the thread's own guard.
-            drop(thread.join());
-        }
-        letters::wait(self.letters, deadline);
-    }
 }
 
 fn boxed<S: Stage + 'static>(

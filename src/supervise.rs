@@ -3,6 +3,7 @@
 //! Main sleeps in a blocking read of a socket pair. Signal handlers (signal-hook) and ending
 //! threads write a byte to its other end. Once a second it looks at the daemon ([`watch`]).
 
+mod memory;
 pub mod notify;
 pub mod problems;
 pub mod reload;

@@ -53,6 +53,7 @@ const HITS: &[Hit] = &[
     hit("limits.event_types", "event rejected", REJECTED, "events.rs", REASONS),
     hit("limits.field_names", "field left out", "flumen_fields_left_out_total", "reload.rs", RELOAD),
     hit("limits.keys", "event rejected, or no group for it", REJECTED, "events.rs", REASONS),
+    hit("limits.memory", "reading stops until windows have closed", "flumen_memory_stops_total", "faults/kernel.rs", "reading_stops_at_the_memory_limit_until_windows_have_closed"),
     hit("limits.new_keys_per_second", "event rejected, or no group for it", REJECTED, "limits.rs", "new_sources_and_groups_come_at_a_pace"),
 ];
 

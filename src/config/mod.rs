@@ -213,6 +213,8 @@ pub struct Limits {
     pub keys: usize,
     /// New sources, and new groups of each grouping, a second; 0: as many as come.
     pub new_keys_per_second: usize,
+    /// Resident memory of the process, bytes; 0: three quarters of what there is.
+    pub memory: usize,
 }
 
 /// `[rules]`

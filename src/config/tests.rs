@@ -43,7 +43,7 @@ fn every_option_is_settable_from_file_and_environment_and_bounded() {
             Kind::Address(_) => ("[::1]:9", "nowhere"),
             Kind::Bool(_) => ("false", "perhaps"),
             Kind::Whole(..) => ("7", "-1"),
-            Kind::Size(min, ..) => (&*format_size(*min), "1XB"),
+            Kind::Size(min, max, _) => (&*format_size(if *min > 0 { *min } else { *max }), "1XB"),
             Kind::Span(..) => ("700ms", "7"),
             Kind::Word(words, ..) => (words[1], "neither"),
             Kind::Path(_) => ("some/\u{e9} file", "folder/"),

@@ -34,6 +34,8 @@ pub struct Settings {
     pub keys: usize,
     /// New sources a second, and new groups of each grouping; 0: as many as come.
     pub new_keys_per_second: usize,
+    /// Resident memory at which reading stops, bytes; 0: three quarters of what there is.
+    pub memory: usize,
     /// Distinct names of numeric fields.
     pub field_names: usize,
     /// Alert rules.
@@ -56,6 +58,7 @@ impl Settings {
             event_types: limits.event_types,
             keys: limits.keys,
             new_keys_per_second: limits.new_keys_per_second,
+            memory: limits.memory,
             field_names: limits.field_names,
             alerts: config.alerts.clone(),
         }

@@ -8,6 +8,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::memory::Memory;
 use super::notify;
 use super::problems::Problems;
 use crate::pipeline::Running;
@@ -34,6 +35,7 @@ pub struct Watch {
     status_at: Instant,
     applied_at_status: u64,
     problems: Problems,
+    memory: Memory,
 }
 
 impl Watch {
@@ -52,16 +54,23 @@ impl Watch {
             status_at: now,
             applied_at_status: 0,
             problems: Problems::new(&running.telemetry, now),
+            memory: Memory::new(now),
         }
     }
 
     /// When to look next.
     pub fn next(&self) -> Instant {
-        self.last + self.tick
+        (self.last + self.tick).min(self.memory.next())
     }
 
     /// Looks.
     pub fn tick(&mut self, running: &Running, now: Instant) {
+        if now >= self.memory.next() {
+            self.memory.look(running, now);
+        }
+        if now < self.last + self.tick {
+            return;
+        }
         let since = now.saturating_duration_since(self.last);
         self.last = now;
         if since > self.tick + self.pulse.stalled / 2 {

@@ -13,6 +13,8 @@ pub struct ControlCounters {
     /// When a configuration was last taken over, microseconds since the epoch.
     last_success_us: Counter,
     threads_stalled: Counter,
+    memory_limit_bytes: Counter,
+    memory_stops: Counter,
 }
 
 impl ControlCounters {
@@ -40,6 +42,21 @@ impl ControlCounters {
     /// So many threads have made no turn for too long (0: all is well).
     pub fn set_threads_stalled(&self, threads: u64) {
         self.threads_stalled.set(threads);
+    }
+
+    /// What `limits.memory` comes to, bytes.
+    pub fn set_memory_limit(&self, bytes: u64) {
+        self.memory_limit_bytes.set(bytes);
+    }
+
+    /// Reading has stopped at `limits.memory`.
+    pub fn memory_is_full(&self) {
+        self.memory_stops.add(1);
+    }
+
+    /// What `limits.memory` comes to, bytes, and how often reading has stopped there.
+    pub fn memory(&self) -> (u64, u64) {
+        (self.memory_limit_bytes.get(), self.memory_stops.get())
     }
 
     /// Reloads that succeeded and reloads that were refused, since the start.

@@ -51,6 +51,11 @@ impl Process {
     }
 }
 
+/// Resident memory now.
+pub fn resident_bytes() -> Option<u64> {
+    Process::parse("", &fs::read_to_string("/proc/self/status").ok()?, "").resident_bytes
+}
+
 /// User and system time out of `/proc/self/stat`, fields 14 and 15; the name, in parentheses, may
 /// contain anything.
 fn cpu_s(stat: &str) -> Option<f64> {

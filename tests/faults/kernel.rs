@@ -162,6 +162,45 @@ fn a_stream_of_new_names_stays_below_the_bound_that_check_prints() {
         "bound_kib": bound_kib }));
 }
 
+/// Names times fields: each is within its limit, and together they are ten times what the process may have.
+#[test]
+fn reading_stops_at_the_memory_limit_until_windows_have_closed() {
+    let record = Record::begin("faults", "memory_limit");
+    let config = "[limits]\nmemory = \"64MiB\"\nnew_keys_per_second = 0\n\
+                  [time]\nwatermark_delay = \"0s\"\nidle_timeout = \"200ms\"\n[publish]\nhistory_bytes = \"64KiB\"\n\
+                  [[window]]\nname = \"w\"\nkind = \"tumbling\"\nsize = \"2s\"\ngroup_by = [\"source\"]\n";
+    let daemon = Daemon::start(1, 1, config);
+    daemon.wait_said("more than the 64 MiB of limits.memory");
+    let mut socket = daemon.connect("/ws/ingest?ack=1");
+    let (batches, per_batch, fields) = (400, 100, 100);
+    let data: Vec<_> = (0..fields).map(|n| format!("\"field{n}\":{n}")).collect();
+    let data = data.join(",");
+    let writer = std::thread::spawn(move || {
+        for batch in 0..batches {
+            // Their time is that of their arrival: nothing is late, however long it has waited.
+            let event = |n| format!(r#"{{"source":"s{batch}-{n}","type":"t","data":{{{data}}}}}"#);
+            let events: Vec<_> = (0..per_batch).map(event).collect();
+            socket.send(Message::text(format!("[{}]", events.join(",")))).unwrap();
+        }
+        let ack = read_ack(&mut socket, batches).1;
+        (ack["accepted"].as_u64().unwrap(), ack["rejected"].as_u64().unwrap())
+    });
+    daemon.wait_said("no more is read until windows have closed");
+    // A client that is there already waits as well, and loses nothing.
+    assert_eq!(writer.join().unwrap(), (batches * per_batch, 0));
+    let stats = daemon.wait_received(batches * per_batch);
+    assert_eq!(stats["events"]["applied"], batches * per_batch);
+    daemon.wait_said("reading goes on after");
+    let stops = daemon.metric("flumen_memory_stops_total");
+    assert!(stops > 0 && stats["processor"]["backpressure_events"].as_u64() > Some(0), "{stats}");
+    assert_eq!(daemon.metric("flumen_memory_limit_bytes"), 64 << 20);
+    // What was on its way when it was looked at comes on top; without the limit it is 450 MiB.
+    let peak_kib = daemon.status("VmHWM");
+    assert!(peak_kib < 200 * 1024, "{peak_kib} KiB");
+    record.passed(json!({ "events": batches * per_batch, "fields": fields, "limit_kib": 64 * 1024,
+        "peak_kib": peak_kib, "stops": stops }));
+}
+
 #[test]
 fn a_client_that_never_reads_costs_its_bounded_buffer() {
     let record = Record::begin("faults", "never_reads");

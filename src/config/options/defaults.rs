@@ -66,6 +66,7 @@ pub(in crate::config) fn defaults() -> Config {
             field_names: 4_096,
             keys: 1_000_000,
             new_keys_per_second: 100_000,
+            memory: 0,
         },
         rules: Rules { max_age: Duration::ZERO },
         shutdown: Shutdown { timeout: seconds(10) },

@@ -228,6 +228,11 @@ pub static OPTIONS: &[Opt] = &[
         "New sources a second, and new groups a second of each grouping, as many at once; what is over is rejected or counted. 0: no limit.",
     ).reloadable(),
     opt(
+        "limits.memory",
+        Kind::Size(0, 64 << 40, place!(limits.memory)),
+        "Resident memory at which reading stops until windows have closed; clients wait. 0: three quarters of what the machine or its control group has.",
+    ).reloadable(),
+    opt(
         "rules.max_age",
         Kind::Span(0, 3_650 * DAY_MS, place!(rules.max_age)),
         "Events older than this, by their event time, are filtered; 0s: none are.",

@@ -72,6 +72,15 @@ pub struct Ports {
     pub handed: Option<Rx<std::net::TcpStream>>,
 }
 
+/// What main wants of all lanes.
+#[derive(Debug, Default)]
+pub struct Orders {
+    /// To end the input.
+    pub drain: AtomicBool,
+    /// To read no events until this is taken back: there is no memory for them.
+    pub stop_reading: AtomicBool,
+}
+
 /// What connections have to keep to, the same on all lanes.
 #[derive(Clone, Debug)]
 pub struct Terms {
@@ -101,8 +110,8 @@ pub struct Options {
     pub progress: Arc<LaneProgress>,
     /// This thread's counters.
     pub counters: Arc<IngestCounters>,
-    /// Set by main when the daemon is to drain.
-    pub drain: Arc<AtomicBool>,
+    /// What main wants.
+    pub orders: Arc<Orders>,
     /// How long a drain may take, ns.
     pub drain_timeout_ns: u64,
     /// The clock that stamps chunks; the only one a stage reads itself, because the reading
@@ -311,7 +320,7 @@ impl Stage for Ingest {
         for lane in &mut self.ports.hand_off {
             lane.flush();
         }
-        if self.drain.is_none() && self.options.drain.load(Ordering::Relaxed) {
+        if self.drain.is_none() && self.options.orders.drain.load(Ordering::Relaxed) {
             self.begin_drain(now);
             worked = true;
         }

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::connection::{Greeting, State};
 use super::drain::GOING_AWAY;
@@ -55,6 +56,10 @@ impl Ingest {
         // Two places: the first read of a connection may announce it as well.
         // Once the input has ended, what comes is thrown away and needs a buffer only.
         if self.ports.chunks.as_ref().is_some_and(|chunks| chunks.slots() < 2) {
+            return false;
+        }
+        // A drain goes on to its end.
+        if self.options.orders.stop_reading.load(Ordering::Relaxed) && self.drain.is_none() {
             return false;
         }
         match self.take_buffer() {

@@ -35,7 +35,7 @@ fn other(option: &Opt) -> Config {
         Kind::Address(_) => "127.0.0.1:9",
         Kind::Bool(_) => "false",
         Kind::Whole(..) => "7",
-        Kind::Size(min, ..) => &*min.to_string(),
+        Kind::Size(min, max, _) => &*if *min > 0 { min } else { max }.to_string(),
         Kind::Span(..) => "700ms",
         Kind::Word(words, ..) => words[1],
         Kind::Path(_) => "letters.ndjson",

@@ -213,6 +213,20 @@ pub const METRICS: &[Metric] = &[
         "flumen_threads_stalled > 0",
     ),
     metric(
+        "flumen_memory_limit_bytes",
+        Gauge,
+        &[],
+        "What limits.memory comes to.",
+        "process_resident_memory_bytes / flumen_memory_limit_bytes",
+    ),
+    metric(
+        "flumen_memory_stops_total",
+        Counter,
+        &[],
+        "Times that reading stopped because limits.memory was reached.",
+        "increase(flumen_memory_stops_total[5m])",
+    ),
+    metric(
         "flumen_ring_items",
         Gauge,
         &["thread", "ring"],

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
@@ -14,6 +14,7 @@ use crate::runtime::clock::{Clock, Now};
 use crate::runtime::ring::{Rx, Tx, ring};
 use crate::runtime::stage::Stage;
 use crate::runtime::wake::Bell;
+use crate::stages::ingest::Orders;
 use crate::stages::ingest::handshake::Policy;
 use crate::stages::ingest::{Ingest, Options, Ports, Terms};
 
@@ -39,7 +40,7 @@ impl Rig {
         let (buffers_tx, buffers) = ring(16, &bell, &bell);
         let (replies_tx, replies) = ring(16, &bell, &bell);
         let ports = Ports { chunks: Some(chunks_tx), buffers, replies, hand_off: Vec::new(), handed: None };
-        let drain = Arc::new(AtomicBool::new(false));
+        let orders = Arc::<Orders>::default();
         let options = Options {
             listener: Some(listener),
             terms: Terms {
@@ -53,7 +54,7 @@ impl Rig {
             unparsed_bytes: usize::MAX,
             progress: Arc::new(crate::runtime::progress::LaneProgress::new(1)),
             counters: Arc::default(),
-            drain: Arc::clone(&drain),
+            orders: Arc::clone(&orders),
             drain_timeout_ns: 10_000_000_000,
             clock: Clock::start(),
         };
@@ -61,7 +62,7 @@ impl Rig {
         let mut rig = Self { ingest, client, chunks, _parse: (buffers_tx, replies_tx) };
         let accepted = Arc::clone(&rig.ingest.options.counters);
         rig.turn_until("the connection is accepted", START_NS, |_| accepted.accepted.get() == 1);
-        drain.store(true, Ordering::Relaxed);
+        orders.drain.store(true, Ordering::Relaxed);
         rig.turn(START_NS);
         assert!(rig.ingest.door.is_none(), "the drain has begun");
         rig

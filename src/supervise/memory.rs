@@ -1,0 +1,142 @@
+//! What windows hold is bounded by time, not by number: every source may have every field in every open slice.
+//! So main looks at how much memory the process has, and at `limits.memory` reading stops, as it does when a
+//! ring is full, until windows have closed. The kernel would end the process instead, and all windows with it.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::pipeline::Running;
+use crate::runtime::heap;
+use crate::telemetry::process;
+
+/// Memory grows no faster than this, bytes a second: looks are no further apart than it takes to the limit.
+const GROWTH_BYTES_PER_S: u64 = 1 << 30;
+/// Between two looks.
+const SOONEST: Duration = Duration::from_millis(50);
+const LATEST: Duration = Duration::from_secs(1);
+
+/// The look at memory.
+#[derive(Debug)]
+pub struct Memory {
+    /// Three quarters of what the machine or the control group has.
+    default_bytes: u64,
+    next: Instant,
+    stopped_at: Option<Instant>,
+}
+
+impl Memory {
+    /// Begins to look.
+    pub fn new(now: Instant) -> Self {
+        Self { default_bytes: available_bytes() / 4 * 3, next: now, stopped_at: None }
+    }
+
+    /// When to look next.
+    pub fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// Looks, and stops reading or lets it go on.
+    pub fn look(&mut self, running: &Running, now: Instant) {
+        self.next = now + LATEST;
+        let configured = running.memory_limit();
+        let limit = if configured > 0 { configured } else { self.default_bytes };
+        let control = &running.telemetry.control;
+        control.set_memory_limit(limit);
+        let Some(mut resident) = process::resident_bytes() else { return };
+        if is_over(resident, limit, self.stopped_at.is_some()) {
+            // What closed windows have left in the heap does not count.
+            heap::give_back();
+            resident = process::resident_bytes().unwrap_or(resident);
+        }
+        let over = is_over(resident, limit, self.stopped_at.is_some());
+        let mib = |bytes: u64| bytes >> 20;
+        match (over, self.stopped_at) {
+            (true, None) => {
+                self.stopped_at = Some(now);
+                control.memory_is_full();
+                running.stop_reading(true);
+                tracing::warn!(
+                    "{} MiB of memory are in use, limits.memory allows {} MiB: no more is read until windows have \
+                     closed, and clients wait",
+                    mib(resident),
+                    mib(limit)
+                );
+            }
+            (false, Some(since)) => {
+                self.stopped_at = None;
+                running.stop_reading(false);
+                let seconds = now.saturating_duration_since(since).as_secs_f64();
+                tracing::info!(
+                    "reading goes on after {seconds:.1} s: {} MiB of memory are in use",
+                    mib(resident)
+                );
+            }
+            _ => {}
+        }
+        self.next = now + wait(resident, limit);
+    }
+}
+
+/// Whether reading is to stop; once it has, it goes on when a tenth is free.
+fn is_over(resident: u64, limit: u64, stopped: bool) -> bool {
+    resident >= if stopped { limit / 10 * 9 } else { limit }
+}
+
+fn wait(resident: u64, limit: u64) -> Duration {
+    let left_ns = u128::from(limit.saturating_sub(resident)) * 1_000_000_000 / u128::from(GROWTH_BYTES_PER_S);
+    Duration::from_nanos(u64::try_from(left_ns).unwrap_or(u64::MAX)).clamp(SOONEST, LATEST)
+}
+
+/// What the process may have: of the machine's memory and the limits of its control groups (cgroups(7), version
+/// 2) the least.
+fn available_bytes() -> u64 {
+    let read = |path: &str| fs::read_to_string(path).ok();
+    // Not from /proc/meminfo, which services may not be shown.
+    let machine = rustix::system::sysinfo();
+    let machine = (machine.totalram as u64).saturating_mul(machine.mem_unit.into());
+    let own = read("/proc/self/cgroup").and_then(|text| own_group(&text).map(str::to_owned));
+    let groups = own.iter().flat_map(|own| parents(own));
+    let limits =
+        groups.filter_map(|group| read(&format!("/sys/fs/cgroup{group}/memory.max"))?.trim().parse().ok());
+    limits.fold(machine, u64::min)
+}
+
+fn own_group(cgroup: &str) -> Option<&str> {
+    cgroup.lines().find_map(|line| line.strip_prefix("0::"))
+}
+
+/// A group and those above it.
+fn parents(group: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(group.trim_end_matches('/')), |group| Some(&group[..group.rfind('/')?]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_stops_at_the_limit_and_goes_on_with_a_tenth_free() {
+        assert!(!is_over(99, 100, false) && is_over(100, 100, false));
+        assert!(is_over(90, 100, true) && !is_over(89, 100, true));
+    }
+
+    #[test]
+    fn looks_come_sooner_the_nearer_the_limit_is() {
+        let gib = 1 << 30;
+        assert_eq!(wait(0, 100 * gib), LATEST);
+        assert_eq!(wait(gib / 2, gib), Duration::from_millis(500));
+        assert_eq!(wait(2 * gib, gib), SOONEST);
+    }
+
+    #[test]
+    fn a_group_may_have_what_those_above_it_may() {
+        assert_eq!(
+            own_group("1:name=x:/a\n0::/system.slice/flumen.service\n"),
+            Some("/system.slice/flumen.service")
+        );
+        let groups: Vec<_> = parents("/system.slice/flumen.service").collect();
+        assert_eq!(groups, ["/system.slice/flumen.service", "/system.slice", ""]);
+        assert_eq!(parents("/").collect::<Vec<_>>(), [""]);
+        assert!(available_bytes() > 1 << 20);
+    }
+}
