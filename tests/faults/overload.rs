@@ -1,24 +1,28 @@
 //! More comes than goes: full rings stop reading, memory stays bounded, what is dropped is counted, and a
 //! greedy client leaves a polite one its latency.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tungstenite::{Message, WebSocket, protocol::Role};
 
 use crate::common::record::Record;
-use crate::common::{Daemon, collect_windows, event, now_s, read_ack, wait_for};
+use crate::common::{Daemon, PATIENCE, collect_windows, event, now_s, read_ack, wait_for};
 use crate::rig::{Greedy, Polite, Traced, can_trace, settled, wait_backpressure};
 
 /// Blocks of 64 KiB: more than rings, pools and the kernel's buffers of one connection hold.
 const BLOCKS: usize = 600;
+const UPGRADE: &str = "GET /ws/ingest HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 /// Clients that fill a ring of chunks together.
 const CROWD: usize = 140;
 
 /// How many backpressure notices a client that asked for nothing has been sent, up to the answer to a ping.
-fn notices(stream: std::net::TcpStream) -> usize {
+fn notices(stream: TcpStream) -> usize {
     stream.set_write_timeout(None).unwrap();
-    stream.set_read_timeout(Some(crate::common::PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut socket = WebSocket::from_raw_socket(stream, Role::Client, None);
     socket.send(Message::Ping(b"enough"[..].into())).unwrap();
     let mut notices = 0;
@@ -38,7 +42,7 @@ fn a_full_ring_anywhere_stops_reading_and_nothing_is_lost() {
     }
     for (thread, name) in [("window-0", "full_ring_window"), ("parse-0", "full_ring_parse")] {
         let record = Record::begin("faults", name);
-        let daemon = Daemon::start(1, 1, "");
+        let daemon = Daemon::start(1, 1, "[ingest]\nhandshake_timeout = \"300ms\"\n");
         let bound_kib = 80 * 1024;
         let start_kib = daemon.status("VmRSS");
         let crowd: Vec<_> = (0..CROWD).map(|_| Greedy::connect(&daemon)).collect();
@@ -59,6 +63,12 @@ fn a_full_ring_anywhere_stops_reading_and_nothing_is_lost() {
         let crowd: Vec<_> = crowd.into_iter().map(|stream| Greedy::write(stream, "crowd", 2)).collect();
         wait_for("the ring to be full", || (in_use(&daemon) > 100).then_some(()));
         let bytes = settled("bytes to stand still", bytes_read);
+        // Who comes now waits, and is not put out for that; who says nothing is.
+        let mut newcomer = TcpStream::connect(daemon.ingest).unwrap();
+        newcomer.write_all(UPGRADE.as_bytes()).unwrap();
+        let _silent = TcpStream::connect(daemon.ingest).unwrap();
+        let timeouts = || daemon.metric("flumen_handshakes_refused_total{reason=\"timeout\"}");
+        wait_for("the silent one to be put out", || (timeouts() > 0).then_some(()));
         // All this time is one episode. (While the rings filled, reading may have stopped for a moment before.)
         let episodes = |daemon: &Daemon| daemon.stats()["processor"]["backpressure_events"].as_u64().unwrap();
         let before = episodes(&daemon);
@@ -71,6 +81,10 @@ fn a_full_ring_anywhere_stops_reading_and_nothing_is_lost() {
         let now = stats["buffer"]["current_size"].as_u64().unwrap();
         assert!(high >= now && now > 100, "buffers on their way: {now}, {high} at most");
         held.let_go();
+        let mut answer = [0; 12];
+        newcomer.set_read_timeout(Some(PATIENCE)).unwrap();
+        newcomer.read_exact(&mut answer).unwrap();
+        assert_eq!((&answer, timeouts()), (b"HTTP/1.1 101", 1));
         let (mut events, stream) = greedy.written();
         assert!(events > written, "it was held up");
         events += 1 + crowd.into_iter().map(|one| one.written().0).sum::<u64>();

@@ -90,6 +90,11 @@ impl Ingest {
                 | State::Lingering { deadline_ns } => {
                     if now.mono_ns >= deadline_ns {
                         if let State::Handshake { .. } = conn.state {
+                            // Who waits for us is not late.
+                            if conn.queued {
+                                self.impatient = true;
+                                continue;
+                            }
                             self.options.counters.handshakes_refused[Refusal::Timeout.index()].add(1);
                         }
                         self.drop_connection(slot);
