@@ -59,6 +59,8 @@ pub struct IngestCounters {
     pub open: Counter,
     /// Episodes in which a full ring stopped reading.
     pub backpressure: Counter,
+    /// Whether there is such an episode now: 1 or 0 (gauge).
+    pub stopped: Counter,
     /// Read buffers in use now (gauge).
     pub buffers_in_use: Counter,
     /// The most read buffers ever in use.

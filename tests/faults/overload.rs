@@ -75,6 +75,7 @@ fn a_full_ring_anywhere_stops_reading_and_nothing_is_lost() {
         settled("bytes to stand still", || bytes);
         let stats = daemon.stats();
         assert_eq!(stats["processor"]["backpressure_events"], before, "{stats}");
+        assert_eq!(daemon.metric("flumen_backpressure_lanes"), 1);
         assert!(bytes < 16 * 1024 * 1024, "{bytes} bytes were read");
         assert!(daemon.status("VmRSS") < start_kib + bound_kib, "{} KiB", daemon.status("VmRSS"));
         let high = stats["buffer"]["high_water_mark"].as_u64().unwrap();
@@ -91,6 +92,7 @@ fn a_full_ring_anywhere_stops_reading_and_nothing_is_lost() {
         assert_eq!(read_ack(&mut polite, 1).1["accepted"], 1);
         let stats = daemon.wait_received(events);
         assert_eq!(stats["events"]["applied"], events);
+        wait_for("the episode to end", || (daemon.metric("flumen_backpressure_lanes") == 0).then_some(()));
         let threads = stats["threads"].as_array().unwrap();
         let ring = threads.iter().find(|t| t["name"] == thread).map(|t| &t["ring"]).unwrap();
         let (high, capacity) = (ring["high_water_mark"].as_u64(), ring["capacity"].as_u64().unwrap());

@@ -110,6 +110,7 @@ fn sockets(text: &mut Text, shared: &Shared) {
         Refusal::ALL.map(|why| (why.as_str(), t.ingest_sum(|i| &i.handshakes_refused[why.index()])));
     text.each("flumen_handshakes_refused_total", "reason", handshakes);
     text.single("flumen_backpressure_episodes_total", t.ingest_sum(|i| &i.backpressure));
+    text.single("flumen_backpressure_lanes", t.ingest_sum(|i| &i.stopped));
     text.single("flumen_buffers_in_use", t.ingest_sum(|i| &i.buffers_in_use));
     text.single("flumen_buffers", t.buffers);
 }

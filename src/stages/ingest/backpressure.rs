@@ -43,6 +43,11 @@ impl Backpressure {
         self.running.then_some((self.episode, begins))
     }
 
+    /// Whether there is an episode.
+    pub fn is_running(&self) -> bool {
+        self.running
+    }
+
     /// When to look again though nothing happens, monotonic ns.
     pub fn look_at_ns(&self) -> Option<u64> {
         self.held_since_ns.filter(|_| !self.running).map(|since_ns| since_ns + HELD_NS)
@@ -52,12 +57,15 @@ impl Backpressure {
 impl Ingest {
     pub(super) fn note_backpressure(&mut self, full: bool, now_ns: u64) {
         if self.drain.is_some() {
+            self.options.counters.stopped.set(0);
             return;
         }
         let half_empty =
             self.ports.chunks.as_ref().is_none_or(|chunks| chunks.slots() * 2 >= chunks.capacity());
         let room = Room { full, holding: self.turns.holds(), half_empty };
-        let Some((episode, begins)) = self.backpressure.note(room, now_ns) else {
+        let episode = self.backpressure.note(room, now_ns);
+        self.options.counters.stopped.set(self.backpressure.is_running().into());
+        let Some((episode, begins)) = episode else {
             return;
         };
         if begins {

@@ -269,7 +269,7 @@ impl Ingest {
         let mut at_latest = |ns: u64| {
             deadline_ns = Some(deadline_ns.map_or(ns, |d: u64| d.min(ns)));
         };
-        if !self.turns.is_empty() || !self.departed.is_empty() {
+        if !self.turns.is_empty() || !self.departed.is_empty() || self.backpressure.is_running() {
             awaits |= SPACE;
         }
         if self

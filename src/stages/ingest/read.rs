@@ -15,6 +15,9 @@ impl Ingest {
     /// Reads ready sockets, one read each in turn, while there is room for the chunks.
     pub(super) fn read_ready(&mut self) -> bool {
         if self.turns.is_empty() {
+            if self.backpressure.is_running() {
+                self.note_backpressure(false, self.last_stamp_ns);
+            }
             return false;
         }
         self.take_back_buffers();

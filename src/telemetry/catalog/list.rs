@@ -169,6 +169,13 @@ pub const METRICS: &[Metric] = &[
         "rate(flumen_backpressure_episodes_total[5m])",
     ),
     metric(
+        "flumen_backpressure_lanes",
+        Gauge,
+        &[],
+        "Lanes in which reading has stopped now, for all sockets or for those that have much waiting.",
+        "flumen_backpressure_lanes",
+    ),
+    metric(
         "flumen_buffers_in_use",
         Gauge,
         &[],
