@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import net from 'node:net';
-import { CONFIG, generate, launch, openPage, rowsOf, slotText, startDaemon, waitFor, waitUntil } from './harness.mjs';
+import { CONFIG, generate, launch, openPage, rowsOf, slotText, startDaemon, waitUntil } from './harness.mjs';
 import * as text from './static/format.js';
 
 const browser = await launch();
@@ -86,7 +86,9 @@ const isStale = (page) => page.evaluate(() => document.documentElement.classList
   const network = await startNetwork(daemon);
   const run = generate(daemon, '--rate', '500');
   const { page, complaints, context } = await openPage(browser, network.url, { allow: /ERR_/ });
-  await waitFor('a closed window', async () => (await daemon.get('/api/aggregates/realtime')).length > 0);
+  await page.locator('#bars-panel summary').click();
+  const rows = () => rowsOf(page, '#bars-panel details.numbers tbody');
+  await waitUntil('a closed window on the page', async () => assert.ok((await rows()).length > 0));
   assert.equal(network.streams.length, 1);
   assert.doesNotMatch(network.streams[0], /by-source/, 'results of groups are not streamed to the page');
   network.cut();
@@ -102,10 +104,9 @@ const isStale = (page) => page.evaluate(() => document.documentElement.classList
 
   // Nothing is missing, and nothing is there twice.
   await run.end();
-  await page.locator('#bars-panel summary').click();
   await waitUntil('all windows', async () => {
     const results = (await daemon.get('/api/aggregates/realtime?limit=1000')).slice(-30);
-    const shown = await rowsOf(page, '#bars-panel details.numbers tbody');
+    const shown = await rows();
     assert.deepEqual(shown.map((row) => [row[0], row[3]]), results.map((result) => [text.time(result.window_start), text.exact(result.event_count)]));
   });
   assert.deepEqual(complaints, []);
