@@ -169,14 +169,6 @@ impl Plan {
         }
         plan.memory = plan.memory_terms(config);
         plan.fit_descriptors(machine.descriptors);
-        if (1..plan.memory_bytes()).contains(&config.limits.memory) {
-            plan.notes.push(format!(
-                "rings, pools and history may take {} MiB, more than the {} MiB of limits.memory: reading could stop for \
-                 good; publish.history_bytes is the largest part that can be made smaller",
-                plan.memory_bytes() >> 20,
-                config.limits.memory >> 20
-            ));
-        }
         if config.threads.pin && !pays {
             plan.notes.push(format!(
                 "{n} core{}: threads are left to the kernel, which wakes them where it is cheap; threads.cores pins them",

@@ -11,6 +11,8 @@ use crate::telemetry::process;
 
 /// Memory grows no faster than this, bytes a second: looks are no further apart than it takes to the limit.
 const GROWTH_BYTES_PER_S: u64 = 1 << 30;
+/// Between two times that the heap gives back what is free: it takes a while, in which nobody allocates.
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks.
 const SOONEST: Duration = Duration::from_millis(50);
 const LATEST: Duration = Duration::from_secs(1);
@@ -20,14 +22,26 @@ const LATEST: Duration = Duration::from_secs(1);
 pub struct Memory {
     /// Three quarters of what the machine or the control group has.
     default_bytes: u64,
+    /// What rings, pools and history may take, whatever windows do, bytes.
+    fixed_bytes: u64,
+    /// As it was at the last look, bytes.
+    limit_bytes: u64,
+    give_back_at: Instant,
     next: Instant,
     stopped_at: Option<Instant>,
 }
 
 impl Memory {
-    /// Begins to look.
-    pub fn new(now: Instant) -> Self {
-        Self { default_bytes: available_bytes() / 4 * 3, next: now, stopped_at: None }
+    /// Begins to look; rings, pools and history may take `fixed_bytes`.
+    pub fn new(fixed_bytes: usize, now: Instant) -> Self {
+        Self {
+            default_bytes: available_bytes() / 4 * 3,
+            fixed_bytes: fixed_bytes as u64,
+            limit_bytes: 0,
+            give_back_at: now,
+            next: now,
+            stopped_at: None,
+        }
     }
 
     /// When to look next.
@@ -42,48 +56,59 @@ impl Memory {
         let limit = if configured > 0 { configured } else { self.default_bytes };
         let control = &running.telemetry.control;
         control.set_memory_limit(limit);
-        let Some(mut resident) = process::resident_bytes() else { return };
-        if is_over(resident, limit, self.stopped_at.is_some()) {
+        let mib = |bytes: u64| bytes >> 20;
+        if limit != self.limit_bytes && is_over(self.fixed_bytes, limit, true) {
+            tracing::warn!(
+                "rings, pools and history may take {} MiB of the {} MiB of limits.memory: reading could stop for good; \
+                 publish.history_bytes is the largest part that can be made smaller",
+                mib(self.fixed_bytes),
+                mib(limit)
+            );
+        }
+        self.limit_bytes = limit;
+        let Some(mut used) = process::used_bytes() else { return };
+        if is_over(used, limit, self.stopped_at.is_some()) && now >= self.give_back_at {
             // What closed windows have left in the heap does not count.
             heap::give_back();
-            resident = process::resident_bytes().unwrap_or(resident);
+            used = process::used_bytes().unwrap_or(used);
+            self.give_back_at = Instant::now() + GIVE_BACK_EVERY;
         }
-        let over = is_over(resident, limit, self.stopped_at.is_some());
-        let mib = |bytes: u64| bytes >> 20;
+        let over = is_over(used, limit, self.stopped_at.is_some());
         match (over, self.stopped_at) {
             (true, None) => {
                 self.stopped_at = Some(now);
-                control.memory_is_full();
+                control.memory_is_full(true);
                 running.stop_reading(true);
                 tracing::warn!(
                     "{} MiB of memory are in use, limits.memory allows {} MiB: no more is read until windows have \
                      closed, and clients wait",
-                    mib(resident),
+                    mib(used),
                     mib(limit)
                 );
             }
             (false, Some(since)) => {
                 self.stopped_at = None;
+                control.memory_is_full(false);
                 running.stop_reading(false);
                 let seconds = now.saturating_duration_since(since).as_secs_f64();
                 tracing::info!(
                     "reading goes on after {seconds:.1} s: {} MiB of memory are in use",
-                    mib(resident)
+                    mib(used)
                 );
             }
             _ => {}
         }
-        self.next = now + wait(resident, limit);
+        self.next = Instant::now() + wait(used, limit);
     }
 }
 
 /// Whether reading is to stop; once it has, it goes on when a tenth is free.
-fn is_over(resident: u64, limit: u64, stopped: bool) -> bool {
-    resident >= if stopped { limit / 10 * 9 } else { limit }
+fn is_over(used: u64, limit: u64, stopped: bool) -> bool {
+    used >= if stopped { limit / 10 * 9 } else { limit }
 }
 
-fn wait(resident: u64, limit: u64) -> Duration {
-    let left_ns = u128::from(limit.saturating_sub(resident)) * 1_000_000_000 / u128::from(GROWTH_BYTES_PER_S);
+fn wait(used: u64, limit: u64) -> Duration {
+    let left_ns = u128::from(limit.saturating_sub(used)) * 1_000_000_000 / u128::from(GROWTH_BYTES_PER_S);
     Duration::from_nanos(u64::try_from(left_ns).unwrap_or(u64::MAX)).clamp(SOONEST, LATEST)
 }
 

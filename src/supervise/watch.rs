@@ -39,8 +39,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch; `watchdog` as the service manager demands it.
-    pub fn new(running: &Running, watchdog: Option<Duration>, now: Instant) -> Self {
+    /// Begins to watch; `fixed_bytes`: what rings, pools and history may take; `watchdog` as the service manager
+    /// demands it.
+    pub fn new(running: &Running, fixed_bytes: usize, watchdog: Option<Duration>, now: Instant) -> Self {
         // A hung thread is to end the daemon after half of it to one and a half.
         let every = watchdog.map_or(PULSE_EVERY, |interval| PULSE_EVERY.min(interval / 4));
         let stalled = watchdog.map_or(STALLED, |interval| interval / 2);
@@ -54,7 +55,7 @@ impl Watch {
             status_at: now,
             applied_at_status: 0,
             problems: Problems::new(&running.telemetry, now),
-            memory: Memory::new(now),
+            memory: Memory::new(fixed_bytes, now),
         }
     }
 

@@ -15,6 +15,8 @@ pub struct ControlCounters {
     threads_stalled: Counter,
     memory_limit_bytes: Counter,
     memory_stops: Counter,
+    /// 1 or 0.
+    memory_stopped: Counter,
 }
 
 impl ControlCounters {
@@ -49,14 +51,16 @@ impl ControlCounters {
         self.memory_limit_bytes.set(bytes);
     }
 
-    /// Reading has stopped at `limits.memory`.
-    pub fn memory_is_full(&self) {
-        self.memory_stops.add(1);
+    /// Reading has stopped at `limits.memory`, or goes on.
+    pub fn memory_is_full(&self, full: bool) {
+        self.memory_stops.add(full.into());
+        self.memory_stopped.set(full.into());
     }
 
-    /// What `limits.memory` comes to, bytes, and how often reading has stopped there.
-    pub fn memory(&self) -> (u64, u64) {
-        (self.memory_limit_bytes.get(), self.memory_stops.get())
+    /// What `limits.memory` comes to, bytes, how often reading has stopped there, and whether it has now (1
+    /// or 0).
+    pub fn memory(&self) -> (u64, u64, u64) {
+        (self.memory_limit_bytes.get(), self.memory_stops.get(), self.memory_stopped.get())
     }
 
     /// Reloads that succeeded and reloads that were refused, since the start.

@@ -34,26 +34,33 @@ impl Process {
     }
 
     fn parse(stat: &str, status: &str, limits: &str) -> Self {
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
-        };
-        let kib = |name: &str| field(name).and_then(|kib| kib.checked_mul(1024));
         let max_fds = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
         Self {
             cpu_s: cpu_s(stat),
-            resident_bytes: kib("VmRSS"),
-            virtual_bytes: kib("VmSize"),
-            threads: field("Threads"),
+            resident_bytes: kib(status, "VmRSS"),
+            virtual_bytes: kib(status, "VmSize"),
+            threads: field(status, "Threads"),
             open_fds: None,
             max_fds: max_fds.and_then(|rest| rest.split_whitespace().next()?.parse().ok()),
         }
     }
 }
 
-/// Resident memory now.
-pub fn resident_bytes() -> Option<u64> {
-    Process::parse("", &fs::read_to_string("/proc/self/status").ok()?, "").resident_bytes
+/// Memory now, resident or in swap.
+pub fn used_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    kib(&status, "VmRSS")?.checked_add(kib(&status, "VmSwap").unwrap_or(0))
+}
+
+/// A line of `/proc/self/status`.
+fn field(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// One in KiB, in bytes.
+fn kib(status: &str, name: &str) -> Option<u64> {
+    field(status, name)?.checked_mul(1024)
 }
 
 /// User and system time out of `/proc/self/stat`, fields 14 and 15; the name, in parentheses, may

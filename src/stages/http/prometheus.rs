@@ -136,9 +136,10 @@ fn threads(text: &mut Text, shared: &Shared) {
     let slow = threads().map(|thread| (&thread.name, thread.slow_turns()));
     text.each("flumen_thread_slow_turns_total", "thread", slow);
     text.single("flumen_threads_stalled", t.control.threads_stalled());
-    let (memory_limit_bytes, memory_stops) = t.control.memory();
+    let (memory_limit_bytes, memory_stops, memory_stopped) = t.control.memory();
     text.single("flumen_memory_limit_bytes", memory_limit_bytes);
     text.single("flumen_memory_stops_total", memory_stops);
+    text.single("flumen_memory_stopped", memory_stopped);
     let mut rings = |name: &str, value: fn(&Gauge) -> usize| {
         text.metric(name);
         for (thread, ring) in

@@ -78,7 +78,7 @@ impl Ingest {
             {
                 conn.told_episode = episode;
                 conn.notice(
-                    r#"{"type":"backpressure","message":"the daemon is busy and has stopped reading for now; nothing is lost"}"#,
+                    r#"{"type":"backpressure","message":"the daemon is busy and has stopped reading for now; what you send waits"}"#,
                 );
             }
         }

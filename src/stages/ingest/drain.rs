@@ -4,6 +4,7 @@
 //! It is end of input, not a message: dropping the ring to the parse thread is what tells the
 //! rest of the pipeline.
 
+use super::backpressure::Backpressure;
 use super::connection::{Connection, LINGER_NS, State};
 use super::{Ingest, handshake};
 use crate::runtime::clock::Now;
@@ -39,6 +40,7 @@ impl Ingest {
         }
         self.ports.hand_off.clear();
         let timeout_ns = self.options.drain_timeout_ns;
+        self.backpressure = Backpressure::default();
         self.drain = Some(Drain {
             // A client may go on sending for ever: reading gets a part of the time only.
             read_until_ns: now.mono_ns + (timeout_ns / 10).min(1_000_000_000),

@@ -91,7 +91,7 @@ impl Ingest {
                     if now.mono_ns >= deadline_ns {
                         if let State::Handshake { .. } = conn.state {
                             // Who waits for us is not late.
-                            if conn.queued {
+                            if conn.queued && !conn.read_closed {
                                 self.impatient = true;
                                 continue;
                             }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::connection::{Greeting, State};
+use super::connection::{Connection, Greeting, State};
 use super::drain::GOING_AWAY;
 use super::{Ingest, READS_PER_TURN};
 use crate::message::{BUFFER_BYTES, Buffer, Chunk};
@@ -21,7 +21,7 @@ impl Ingest {
             return false;
         }
         self.take_back_buffers();
-        self.turns.let_go();
+        self.turns.let_go(newest_chunk_in(&self.connections));
         let progress = Arc::clone(&self.options.progress);
         progress.begin_turn(self.last_stamp_ns);
         let stamp = self.options.clock.now();
@@ -34,12 +34,7 @@ impl Ingest {
             if full {
                 break;
             }
-            let connections = &self.connections;
-            let newest_chunk_of = |slot| match connections.get(slot as usize) {
-                Some(Some(conn)) => conn.newest_chunk,
-                _ => 0,
-            };
-            let Some(slot) = self.turns.take(newest_chunk_of) else {
+            let Some(slot) = self.turns.take(newest_chunk_in(&self.connections)) else {
                 break;
             };
             // Others stand behind those that had nothing.
@@ -200,4 +195,9 @@ impl Ingest {
         });
         debug_assert!(pushed.is_ok(), "has_room was asked before the read");
     }
+}
+
+/// The number of a connection's newest chunk, by slot.
+fn newest_chunk_in(connections: &[Option<Connection>]) -> impl Fn(u32) -> u64 {
+    |slot| connections.get(slot as usize).and_then(Option::as_ref).map_or(0, |conn| conn.newest_chunk)
 }

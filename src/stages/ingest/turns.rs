@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 
 use crate::message::BUFFER_BYTES;
 
-/// The queues of one lane. A connection stands in one of them at most.
+/// The queues of one lane. A connection stands in one of them at most; that of one that has gone stays until
+/// its turn comes.
 #[derive(Debug)]
 pub struct Turns {
     /// Slots of connections whose socket has something to read, in turn.
@@ -55,12 +56,15 @@ impl Turns {
         None
     }
 
-    /// Lets so many of those that were held go on as there is room for full reads.
-    pub fn let_go(&mut self) {
+    /// Lets so many of those that were held go on as there is room for full reads; and while others are read,
+    /// all that have nothing unparsed any more, or a crowd of others could keep them waiting for ever.
+    pub fn let_go(&mut self, newest_chunk_of: impl Fn(u32) -> u64) {
         let mut expected = self.unparsed_bytes;
-        while expected < self.bound_bytes
-            && let Some(slot) = self.held.pop_front()
+        while let Some(&slot) = self.held.front()
+            && (expected < self.bound_bytes
+                || (!self.ready.is_empty() && newest_chunk_of(slot) <= self.parsed))
         {
+            self.held.pop_front();
             self.ready.push_back(slot);
             expected += BUFFER_BYTES;
         }
@@ -143,16 +147,49 @@ mod tests {
             turns.queue(slot);
         }
         assert_eq!(turns.take(|_| 2), None);
-        turns.let_go();
+        turns.let_go(|_| 2);
         assert_eq!(turns.take(|_| 2), None);
         assert_eq!(turns.stopped(false).collect::<Vec<_>>(), [7, 8, 9]);
         turns.parsed();
         turns.queue(1);
-        turns.let_go();
+        turns.let_go(|_| 2);
         assert_eq!([(); 3].map(|()| turns.take(|_| 2)), [Some(1), Some(7), None], "room for one");
         turns.parsed();
-        turns.let_go();
+        turns.let_go(|_| 2);
         assert_eq!([(); 3].map(|()| turns.take(|_| 2)), [Some(8), Some(9), None]);
         assert!(turns.is_empty());
+    }
+
+    /// More connections than the ring has places, all with more to read at any time.
+    #[test]
+    fn a_crowd_keeps_nobody_waiting() {
+        const RING: usize = 126;
+        const ALL: usize = 210;
+        let mut turns = Turns::new(8 * FULL);
+        let (mut newest, mut reads, mut sent, mut parsed) = ([0; ALL], [0; ALL], 0, 0);
+        let mut crowd_comes = 10;
+        for round in 0..1_000 {
+            // Ten are there first, and are held; then come the others.
+            let come = if round == 5 { ALL } else { crowd_comes };
+            (if round == 0 { 0 } else { crowd_comes }..come).for_each(|slot| turns.queue(slot as u32));
+            crowd_comes = come;
+            turns.let_go(|slot| newest[slot as usize]);
+            for _ in 0..64 {
+                if sent - parsed >= RING as u64 {
+                    break;
+                }
+                let Some(slot) = turns.take(|slot| newest[slot as usize]) else { break };
+                sent += 1;
+                (newest[slot as usize], reads[slot as usize]) = (sent, reads[slot as usize] + 1);
+                turns.sent(FULL);
+                turns.queue(slot);
+            }
+            for _ in 0..8.min(sent - parsed) {
+                parsed += 1;
+                turns.parsed();
+            }
+        }
+        let (least, most) = (reads.iter().min(), reads.iter().max());
+        assert!(least >= Some(&20), "{least:?} to {most:?} reads");
     }
 }

@@ -234,6 +234,13 @@ pub const METRICS: &[Metric] = &[
         "increase(flumen_memory_stops_total[5m])",
     ),
     metric(
+        "flumen_memory_stopped",
+        Gauge,
+        &[],
+        "Whether reading has stopped because of limits.memory: 1 or 0.",
+        "flumen_memory_stopped",
+    ),
+    metric(
         "flumen_ring_items",
         Gauge,
         &["thread", "ring"],
