@@ -368,7 +368,7 @@ fn framed(events: &[Vec<u8>]) -> [Vec<u8>; 3] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 8 } else { 1500 }))]
+    #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
     fn any_event_reads_the_same(event in event()) {
