@@ -50,7 +50,7 @@ fn the_default_file_is_the_generated_one() {
 fn the_table_of_metrics_is_the_catalog() {
     let text = format!(
         "# Metrics\n\n\
-         What `/metrics` says, made from `src/telemetry/catalog/list.rs` (see DEVELOPING.md). The last column is what \
+         What `/metrics` says, made from `src/telemetry/catalog/` (see DEVELOPING.md). The last column is what \
          one would\nask Prometheus. No label has a value that comes from an event. Process metrics are read from\n\
          `/proc/self` and absent where it cannot be read; the watermark is absent before the first event.\n\n\
          {}\n\

@@ -3,6 +3,7 @@
 
 use flumen::config::Config;
 use flumen::config::options::{OPTIONS, Opt};
+use flumen::telemetry::catalog::METRICS;
 
 /// A limit that somebody hits.
 struct Hit {
@@ -82,9 +83,9 @@ fn every_limit_of_the_configuration_has_a_test_that_hits_it() {
         assert!(text.contains(&format!("#[test]\nfn {test}() {{\n")), "{file} has no test {test}");
         // It sets the limit: default ones are out of reach.
         assert!(text.contains(&format!("{} = ", option.name())), "{file} does not set {}", option.key);
-        let catalog = read("src/telemetry/catalog/list.rs");
+        let known = |name: &str| METRICS.iter().any(|metric| metric.name == name);
         for name in counted.split(", ") {
-            assert!(catalog.contains(&format!("\"{name}\"")), "no metric {name}");
+            assert!(known(name), "no metric {name}");
         }
     }
     assert_eq!(HITS.len(), limits().len(), "HITS names an option that is none, or one twice");
