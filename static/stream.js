@@ -49,7 +49,7 @@ export class Stream {
 
   #heard(id) {
     this.#heardAt = Date.now();
-    this.#lastId = id;
+    if (id !== '') this.#lastId = id; // empty on a new connection until an event has one
     if (!this.#stale) return;
     this.#stale = false;
     this.freshness(null);
