@@ -1,6 +1,7 @@
 //! How many descriptors (sockets, mostly) this process may have open.
 
 use std::io;
+use std::os::fd::AsFd;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -21,4 +22,11 @@ pub fn allow(wanted: usize) -> io::Result<()> {
         setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })?;
     }
     Ok(())
+}
+
+/// Whether so many more can be opened at this moment. `of`: any that is open; copies of it are made, and
+/// closed again. Others of this process may be quicker afterwards.
+pub fn has_room(of: &impl AsFd, count: usize) -> bool {
+    let copies: io::Result<Vec<_>> = (0..count).map(|_| of.as_fd().try_clone_to_owned()).collect();
+    copies.is_ok()
 }

@@ -8,6 +8,8 @@ use std::io;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 
+use crate::runtime::descriptors;
+
 /// How long to leave a listener alone that has failed (descriptors have run out), ns.
 const PAUSE_NS: u64 = 100_000_000;
 
@@ -47,10 +49,13 @@ impl Door {
         self.knocked = true;
     }
 
-    /// Lets one in.
-    pub fn next(&mut self, now_ns: u64) -> Came {
+    /// Lets one in, if as many as `spare` descriptors are left after that, which others are about to need.
+    pub fn next(&mut self, now_ns: u64, spare: usize) -> Came {
         if !self.knocked || now_ns < self.after_ns {
             return Came::Nobody;
+        }
+        if spare > 0 && !descriptors::has_room(&self.listener, spare + 1) {
+            return self.fail(now_ns);
         }
         match self.listener.accept() {
             Ok((stream, _)) => Came::Somebody(stream),
@@ -60,11 +65,13 @@ impl Door {
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => Came::Gone,
             Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => Came::Gone,
-            Err(_) => {
-                self.after_ns = now_ns + PAUSE_NS;
-                Came::Failed
-            }
+            Err(_) => self.fail(now_ns),
         }
+    }
+
+    fn fail(&mut self, now_ns: u64) -> Came {
+        self.after_ns = now_ns + PAUSE_NS;
+        Came::Failed
     }
 
     /// When to look by oneself, monotonic ns; `None`: after the next knock.

@@ -15,7 +15,7 @@ impl Ingest {
     pub(super) fn accept(&mut self, now: Now) -> bool {
         let mut worked = false;
         for _ in 0..READS_PER_TURN {
-            match self.door.as_mut().map_or(Came::Nobody, |door| door.next(now.mono_ns)) {
+            match self.door.as_mut().map_or(Came::Nobody, |door| door.next(now.mono_ns, 0)) {
                 Came::Somebody(stream) => {
                     worked = true;
                     self.place(stream, now);

@@ -186,6 +186,9 @@ impl Connection {
             unreachable!("only a connection in its handshake is greeted");
         };
         request.extend_from_slice(bytes);
+        if !handshake::is_worth_judging(request, bytes.len(), policy) {
+            return Greeting::Unfinished;
+        }
         let (response, greeting) = match handshake::judge(request, policy) {
             Decision::NeedMore => return Greeting::Unfinished,
             Decision::Refuse { response, why } => (response, Greeting::Refused(why)),

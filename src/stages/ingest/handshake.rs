@@ -87,10 +87,24 @@ impl Default for Policy {
     }
 }
 
+/// Here it is clear whether it is HTTP at all.
+const BEGINNING: usize = 64;
+
+/// Whether the newest `fresh` bytes can have changed the verdict: what comes byte by byte is not to be read
+/// from its beginning each time, only at the end of a line, of which a request has not many.
+pub fn is_worth_judging(buf: &[u8], fresh: usize, policy: &Policy) -> bool {
+    let (before, fresh) = buf.split_at(buf.len() - fresh);
+    before.len() < BEGINNING || buf.len() >= policy.max_request || fresh.contains(&b'\n')
+}
+
 /// Judges what a connection has sent so far.
 pub fn judge(buf: &[u8], policy: &Policy) -> Decision {
     let http_port = policy.http_port;
     let head = &buf[..buf.len().min(policy.max_request)];
+    // The parser would skip empty lines for ever.
+    if head.len() >= BEGINNING && head[..BEGINNING].iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+        return refuse(&BAD_REQUEST);
+    }
     match Request::try_parse(head) {
         // The parser drops a fragment, which a request has none of (RFC 6455, 3).
         Ok(Some(_)) if has_fragment(head) => refuse(&BAD_REQUEST),

@@ -26,6 +26,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::Shared;
 use crate::plan::ANSWERS_BYTES;
 use crate::runtime::clock::Now;
+use crate::runtime::descriptors;
 use crate::runtime::door::{Came, Door};
 use crate::runtime::stage::{Progress, Stage};
 use crate::runtime::wake::{Bell, INPUT};
@@ -46,6 +47,9 @@ const OVER_LIMIT_ROOM: usize = 64;
 const LINKS_PER_TURN: usize = 64;
 /// Requests that the server behind has and has not begun to answer.
 const ASKING: usize = 16;
+/// Descriptors that the server behind takes for a request: it accepts it, and copies the socket, and panics
+/// where it cannot.
+const BEHIND: usize = 2;
 /// Bytes that may wait for any client, however much waits for others.
 const OWN_ROOM: usize = 64 << 10;
 /// Bytes of an answer that are carried in one look at its client.
@@ -129,9 +133,10 @@ impl Gate {
 
     fn accept(&mut self, now: Now) -> bool {
         let mut worked = false;
+        let spare = self.asking * BEHIND;
         for _ in 0..ACCEPTS_PER_TURN {
             // At the end whoever comes is left to the next daemon.
-            let came = if self.end_ns.is_some() { Came::Nobody } else { self.door.next(now.mono_ns) };
+            let came = if self.end_ns.is_some() { Came::Nobody } else { self.door.next(now.mono_ns, spare) };
             match came {
                 Came::Somebody(client) => {
                     worked = true;
@@ -255,7 +260,12 @@ impl Gate {
             }
             worked = true;
             let token = Token(FIRST + 2 * slot + 1);
-            let behind = UnixStream::connect_addr(&self.options.shared.address()).and_then(|mut behind| {
+            let behind = if descriptors::has_room(&link.client, 1 + BEHIND * (1 + self.asking)) {
+                UnixStream::connect_addr(&self.options.shared.address())
+            } else {
+                Err(io::ErrorKind::QuotaExceeded.into())
+            };
+            let behind = behind.and_then(|mut behind| {
                 let interest = Interest::READABLE | Interest::WRITABLE;
                 self.poll.registry().register(&mut behind, token, interest)?;
                 Ok(behind)

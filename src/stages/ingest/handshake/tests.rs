@@ -359,6 +359,41 @@ fn floods_get_431() {
     assert_eq!(status(&fits((16 << 10) + 1)), "431", "by default");
 }
 
+/// How often a request is judged that comes byte by byte, and the verdict.
+fn bytewise(request: &[u8], policy: &Policy) -> (usize, usize, Decision) {
+    let mut judged = 0;
+    for end in 1..=request.len() {
+        if is_worth_judging(&request[..end], 1, policy) {
+            judged += 1;
+            let decision = judge(&request[..end], policy);
+            if decision != Decision::NeedMore {
+                return (judged, end, decision);
+            }
+        }
+    }
+    (judged, request.len(), Decision::NeedMore)
+}
+
+#[test]
+fn a_request_that_comes_byte_by_byte_is_judged_a_few_times_and_as_if_it_came_whole() {
+    let policy = policy();
+    let lines = "Cookie: 0123456789\r\n".repeat(118);
+    for request in [upgrade_request(PATH, &lines), upgrade_request(PATH, &"x".repeat(1 << 14))] {
+        let request = &request[..request.len().min(policy.max_request)];
+        let (judged, end, verdict) = bytewise(request, &policy);
+        assert_eq!((end, verdict), (request.len(), judge(request, &policy)));
+        assert!(judged < BEGINNING + 130, "{judged} times");
+    }
+    let (judged, end, verdict) = bytewise(&get("/", &"a:\r\n".repeat(4_000)), &policy);
+    assert!(matches!(verdict, Decision::Refuse { why: Refusal::TooManyHeaders, .. }), "{verdict:?}");
+    assert!(judged < BEGINNING + 130 && end < 600, "{judged} times, {end} bytes");
+    for empty in ["\n", "\r\n"] {
+        let (_, end, verdict) = bytewise(empty.repeat(8_000).as_bytes(), &policy);
+        assert!(matches!(verdict, Decision::Refuse { why: Refusal::BadRequest, .. }), "{verdict:?}");
+        assert_eq!(end, BEGINNING);
+    }
+}
+
 proptest! {
     #[test]
     fn random_bytes_get_a_well_formed_answer(
