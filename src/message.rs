@@ -1,6 +1,7 @@
 //! What travels on each ring, named by the noun.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::aggregate::Top;
 use crate::event::Reject;
@@ -245,6 +246,9 @@ pub enum FrameKind {
     Passing,
 }
 
+/// Bytes of all frames that anybody still holds: what readers of the stream that lag behind take together.
+pub type Held = Arc<AtomicUsize>;
+
 /// publish → SSE subscribers: one encoded message, shared by all of them.
 #[derive(Debug)]
 pub struct Frame {
@@ -254,9 +258,24 @@ pub struct Frame {
     pub kind: FrameKind,
     /// The complete text, with its empty line.
     pub text: Box<str>,
+    held: Held,
 }
 
-/// http → publish: a new SSE subscriber.
+impl Frame {
+    /// A frame that is counted in `held` as long as it lives.
+    pub fn new(id: u64, kind: FrameKind, text: Box<str>, held: &Held) -> Arc<Self> {
+        held.fetch_add(text.len(), Ordering::Relaxed);
+        Arc::new(Self { id, kind, text, held: Arc::clone(held) })
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.text.len(), Ordering::Relaxed);
+    }
+}
+
+/// gate → publish: a new SSE subscriber.
 #[derive(Debug)]
 pub struct Subscribe {
     /// Where its frames go.

@@ -26,7 +26,7 @@ use std::thread::JoinHandle;
 use mio::{Poll, Waker};
 
 use crate::config::Config;
-use crate::message::{Buffer, Chunk, Reply, Subscribe};
+use crate::message::{Buffer, Chunk, Held, Reply, Subscribe};
 use crate::plan::windows::WindowPlan;
 use crate::plan::{self, Plan};
 use crate::runtime::cell::Cell;
@@ -74,8 +74,10 @@ pub struct Core {
     pub windows: Vec<Window>,
     /// The last stage.
     pub publish: Publish,
-    /// Where subscribers come from, one an HTTP worker.
-    pub subscribes: Vec<Tx<Subscribe>>,
+    /// Where readers of the event stream come from.
+    pub subscribe: Tx<Subscribe>,
+    /// Bytes of all frames for them that somebody still holds.
+    pub held: Held,
     /// The file of dead letters, if there is one.
     letters: Option<letters::Filing>,
     /// The family of each window.
@@ -195,8 +197,8 @@ impl Core {
             windows.push(Window::new(lanes_of_shard, options));
             publish_shards.push(publish::Shard::new(reports_rx, late_rx, histograms));
         }
-        let (subscribes, newcomers): (Vec<_>, Vec<_>) =
-            (0..http::WORKERS).map(|_| ring(plan::SUBSCRIBES, &park(), &bells.publish)).unzip();
+        let (subscribe, newcomers) = ring(plan::SUBSCRIBES, &park(), &bells.publish);
+        let held = Held::default();
 
         let (filing, filed) = letters::ring_to_file(config, &bells.publish);
         gauges.letters = filed.as_ref().map(letters::Filing::watched);
@@ -214,6 +216,7 @@ impl Core {
             board: Arc::clone(&board),
             telemetry: Arc::clone(&telemetry),
             filing,
+            held: Arc::clone(&held),
             live_interval_ns: nanos(publish_config.live_interval),
         };
         Self {
@@ -221,7 +224,8 @@ impl Core {
             parses,
             windows,
             publish: Publish::new(publish_shards, letters, newcomers, options),
-            subscribes,
+            subscribe,
+            held,
             letters: filed,
             family_of: window_plan.family_of,
             telemetry,
@@ -333,12 +337,14 @@ pub fn start(
         own_hosts,
         publish: Arc::clone(&core.bells.publish),
         gate: Arc::clone(&gate_bell),
+        held: core.held,
     };
     let shared = Arc::new(Shared::new(parts)?);
     let options = gate::Options {
         shared: Arc::clone(&shared),
         connections: plan.http_connections,
         request_timeout_ns: nanos(config.http.request_timeout),
+        subscribe: core.subscribe,
         counters: Arc::clone(&core.telemetry.http),
     };
     let gate = Gate::new(gate_poll, web, options)?;
@@ -364,11 +370,9 @@ pub fn start(
     bells.reverse();
     // The gate goes on when the stages have ended.
     let mut http_workers = Vec::from_iter(stages.pop());
-    for (subscribe, meter) in core.subscribes.into_iter().zip(meters) {
+    for meter in meters {
         let (shared, own) = (Arc::clone(&shared), Arc::clone(&meter));
-        http_workers.push(spawner.spawn(meter, None, move || {
-            http::work(&shared, subscribe, &own);
-        })?);
+        http_workers.push(spawner.spawn(meter, None, move || http::work(&shared, &own))?);
     }
     let letters = core.letters.map(|letters| letters.spawn(spawner, &core.telemetry, clock)).transpose()?;
     Ok(Running {

@@ -4,15 +4,24 @@
 pub mod windows;
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::config::{Config, Idle, Overload, Window};
 use windows::{Route, WindowPlan};
 
-use crate::message::{BUFFER_BYTES, Chunk, DeadLetter, Item, LateEvent, Reply, Report};
+use crate::message::{BUFFER_BYTES, Chunk, DeadLetter, Frame, Item, LateEvent, Reply, Report};
 use crate::runtime::descriptors;
 
 /// Bytes of all HTTP answers together that may wait for clients to read them.
 pub const ANSWERS_BYTES: usize = 64 << 20;
+/// Bytes of all frames together that may wait for readers of the event stream. From half of it on readers may
+/// lag less, and who takes nothing is put out sooner.
+pub const FRAMES_BYTES: usize = 64 << 20;
+/// Frames a reader of the event stream may be behind before it loses some: a window of some thousand groups
+/// closes at once. The ring takes 64 KiB; the frames are shared by all.
+pub const FRAMES: usize = 8_192;
+/// Bytes that may wait for a reader of the event stream outside of its ring.
+pub const STREAM_BYTES: usize = 64 << 10;
 /// Chunks between ingest and parse: 128 full reads are 8 MiB, some 30,000 events.
 pub const CHUNKS: usize = 128;
 /// Unparsed bytes of a lane from which on only who has none among them is read: a turn of the parse thread, a
@@ -34,8 +43,8 @@ pub const FILED_LETTERS: usize = 4_096;
 /// Late events from a window thread to publish. No more than publish takes in a turn: a sweep of
 /// names counts on finding the ring empty.
 pub const LATE: usize = 256;
-/// New SSE subscribers from an HTTP worker to publish.
-pub const SUBSCRIBES: usize = 32;
+/// New SSE subscribers from the gate to publish; more wait a moment.
+pub const SUBSCRIBES: usize = 128;
 /// Accepted sockets from lane 0 to another lane.
 pub const HAND_OFF: usize = 1_024;
 
@@ -220,6 +229,11 @@ impl Plan {
             ("late event rings", shards * LATE * size_of::<LateEvent>()),
             ("history of results", config.publish.history_bytes),
             ("answers that HTTP clients have not read", ANSWERS_BYTES),
+            ("results that readers of the stream have not read", FRAMES_BYTES),
+            (
+                "readers of the stream",
+                config.http.sse_clients * (FRAMES * size_of::<Arc<Frame>>() + STREAM_BYTES),
+            ),
         ]
     }
 

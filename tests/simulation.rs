@@ -214,7 +214,7 @@ fn run(script: &Script, lanes: usize, shards: usize, seed: u64) -> Outcome {
     }
     stages.push(Box::new(core.publish));
     // HTTP brings nobody.
-    drop(core.subscribes);
+    drop(core.subscribe);
     let mut machine = Inline::new(stages, START);
     let mut lanes: Vec<Lane> = core.lanes.into_iter().map(|ends| Lane { ends, sent: 0 }).collect();
     let mut acks = BTreeMap::new();

@@ -115,13 +115,11 @@ fn pure_rooms_know_no_thread_socket_or_clock() {
 
 #[test]
 fn threads_and_rings_are_made_in_one_place() {
-    // SSE streams get a thread and a ring when a client comes; the demo has its generator; the log is
-    // there before anything else.
+    // The demo has its generator; the log is there before anything else.
     const ALLOWED: &[&str] = &[
         "src/pipeline.rs",
         "src/runtime/thread.rs",
         "src/runtime/ring.rs",
-        "src/stages/http/sse.rs",
         "src/cli/demo.rs",
         "src/telemetry/log/writer.rs",
     ];

@@ -2,6 +2,7 @@
 //! and what was decided stays decided, however the bytes come and whatever comes behind.
 
 use flumen::stages::http::gate::request::{Judged, MAX_HEAD, judge};
+use flumen::stages::http::sse::Asked;
 use httparse::{EMPTY_HEADER, Header, Request, Status};
 
 use super::spread;
@@ -20,12 +21,14 @@ pub fn check(input: &[u8]) {
     }
     let behind = [input, b"GET /behind HTTP/1.1\r\nHost: h\r\n\r\n"].concat();
     must_lead_to(&judged, &judge(&behind), &behind, input.len());
-    if let Judged::Whole { request, is_stream } = &judged {
+    if let Judged::Stream(asked) = &judged {
+        check_stream(input, asked);
+    }
+    if let Judged::Whole(request) = &judged {
         check_whole(input, request);
         let again = judge(request);
         let head = request.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |end| end + 4);
-        let same =
-            matches!(&again, Judged::Whole { request: r, is_stream: s } if r == request && s == is_stream);
+        let same = matches!(&again, Judged::Whole(again) if again == request);
         // `A:b` becomes `A: b`, which may be too long at the limit.
         assert!(same || head > MAX_HEAD, "{} became {again:?}", request.escape_ascii());
     }
@@ -47,6 +50,16 @@ fn parsed<'h, 'b>(bytes: &'b [u8], headers: &'h mut [Header<'b>]) -> (Request<'h
         Ok(Status::Complete(end)) => (request, end),
         other => panic!("a strict parser says {other:?} to {}", bytes.escape_ascii()),
     }
+}
+
+/// What a reader of the event stream asks for is what a strict parser reads.
+fn check_stream(input: &[u8], asked: &Asked) {
+    let mut headers = [EMPTY_HEADER; HEADERS];
+    let (given, _) = parsed(input, &mut headers);
+    let query = given.path.and_then(|path| path.split_once('?')).map_or("", |(_, query)| query);
+    let mut ids = given.headers.iter().filter(|h| h.name.eq_ignore_ascii_case("last-event-id"));
+    let id = asked.last_event_id.as_deref().map(str::as_bytes);
+    assert_eq!((given.method, query, ids.next().map(|h| h.value)), (Some("GET"), asked.query.as_str(), id));
 }
 
 /// The same method, path, version, headers and body, but for the headers of a connection.

@@ -179,6 +179,11 @@ impl<T> Rx<T> {
         self.inner.as_ref().is_none_or(rtrb::Consumer::is_empty)
     }
 
+    /// Whether the producer has gone; something it sent may still wait.
+    pub fn is_abandoned(&self) -> bool {
+        self.inner.as_ref().is_none_or(rtrb::Consumer::is_abandoned)
+    }
+
     /// Whether the producer has gone and everything it sent has been taken.
     pub fn ended(&self) -> bool {
         // The order matters: looked at the other way round, a last item could slip between.

@@ -8,6 +8,7 @@
 mod common;
 
 mod clock;
+mod crowds;
 mod drain;
 mod kernel;
 mod overload;

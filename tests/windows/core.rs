@@ -33,7 +33,7 @@ pub struct Daemon {
     telemetry: Arc<Telemetry>,
     board: Arc<Board>,
     windows: Vec<Window>,
-    subscribes: Vec<Tx<Subscribe>>,
+    subscribe: Tx<Subscribe>,
     /// Stages that do not move: `0..lanes` are the parse threads.
     pub stalled: Vec<usize>,
 }
@@ -67,7 +67,7 @@ impl Daemon {
             telemetry: core.telemetry,
             board: core.board,
             windows: config.windows,
-            subscribes: core.subscribes,
+            subscribe: core.subscribe,
             stalled: Vec::new(),
         };
         for (lane, ends) in daemon.lanes.iter_mut().enumerate() {
@@ -166,7 +166,7 @@ impl Daemon {
     pub fn subscribe_later(&mut self, room: usize, last_event_id: Option<u64>) -> Rx<Arc<Frame>> {
         let bell = Arc::new(Bell::park());
         let (frames, rx) = ring(room, &bell, &bell);
-        assert!(self.subscribes[0].push(Subscribe { frames, last_event_id }).is_ok());
+        assert!(self.subscribe.push(Subscribe { frames, last_event_id }).is_ok());
         rx
     }
 

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use serde_json::{Value, json};
-use tiny_http::{Header, Method, Request, Response};
+use tiny_http::{HTTPVersion, Header, Method, Request, Response};
 
 use super::gate::request::MAX_BODY;
 use super::query::{self, cut, moment, parameter, parameters};
@@ -49,16 +49,25 @@ impl Answer {
     /// Sends it. The client is told that the connection ends, which the gate closes after one answer;
     /// tiny_http does not let anybody set that header, hence the splice.
     pub fn send(self, request: Request) -> std::io::Result<()> {
-        let mut bytes = Vec::with_capacity(self.body.len() + 1024);
         let is_head = *request.method() == Method::Head;
-        let version = request.http_version().clone();
-        self.into_response().raw_print(&mut bytes, version, request.headers(), is_head, None)?;
-        let status_line = bytes.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        let bytes = self.into_bytes(request.http_version().clone(), request.headers(), is_head)?;
         let mut writer = request.into_writer();
-        writer.write_all(&bytes[..status_line])?;
-        writer.write_all(b"Connection: close\r\n")?;
-        writer.write_all(&bytes[status_line..])?;
+        writer.write_all(&bytes)?;
         writer.flush()
+    }
+
+    /// As it goes out to a request of that version with these headers; `is_head`: without its body.
+    pub fn into_bytes(
+        self,
+        version: HTTPVersion,
+        headers: &[Header],
+        is_head: bool,
+    ) -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(self.body.len() + 1024);
+        self.into_response().raw_print(&mut bytes, version, headers, is_head, None)?;
+        let status_line = bytes.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        bytes.splice(status_line..status_line, *b"Connection: close\r\n");
+        Ok(bytes)
     }
 
     /// For tiny_http. All header values are constants.
@@ -116,7 +125,7 @@ pub fn answer(shared: &Shared, request: &mut Request) -> Answer {
         }
         Route::Ready => health(shared, true),
         Route::Live => health(shared, false),
-        // GET has been answered by `sse` before.
+        // GET has been answered by the gate.
         Route::Stream => not_allowed(allow),
         Route::File => file.map_or_else(nothing, |(kind, body)| Answer::new(200, kind, body)),
     }

@@ -1,5 +1,5 @@
-//! HTTP: the gate meets the clients, tiny_http reads their requests behind it, a few worker threads
-//! answer, one thread an SSE client.
+//! HTTP: the gate meets the clients and gives those of the event stream what publish has for them;
+//! tiny_http reads the other requests behind it, and a few worker threads answer.
 //!
 //! tiny_http has no time-outs, no limits, and gives its accept loop up for good when descriptors run
 //! out. So it listens where only the [`gate`] comes, on a Unix socket, and when it has died it is made
@@ -24,11 +24,10 @@ use tiny_http::{Request, Server};
 
 use crate::config::Window;
 use crate::config::web::OwnHosts;
-use crate::message::Subscribe;
+use crate::message::Held;
 use crate::runtime::cell::Cell;
 use crate::runtime::clock::Clock;
 use crate::runtime::names::Dictionary;
-use crate::runtime::ring::Tx;
 use crate::runtime::wake::{Bell, INPUT};
 use crate::stages::publish::board::Board;
 use crate::stages::settings::Settings;
@@ -122,8 +121,10 @@ pub struct Parts {
     pub own_hosts: OwnHosts,
     /// The publish thread's bell, for the rings of new subscribers.
     pub publish: Arc<Bell>,
-    /// The gate's bell, for the end.
+    /// The gate's bell, for the rings of new subscribers and for the end.
     pub gate: Arc<Bell>,
+    /// Bytes of all frames that somebody still holds.
+    pub held: Held,
 }
 
 impl Shared {
@@ -207,13 +208,13 @@ impl Shared {
 }
 
 /// One worker: takes requests until the server is stopped.
-pub fn work(shared: &Arc<Shared>, mut subscribe: Tx<Subscribe>, meter: &ThreadMeter) {
+pub fn work(shared: &Shared, meter: &ThreadMeter) {
     while shared.phase() != Phase::Stopped {
         let (generation, server) = shared.current();
         match server.recv() {
             Ok(request) => {
                 let start_ns = shared.clock.mono_ns();
-                handle(shared, request, &mut subscribe);
+                handle(shared, request);
                 meter.turn(shared.clock.mono_ns() - start_ns, true);
             }
             Err(_) if shared.phase() == Phase::Stopped => {}
@@ -223,15 +224,7 @@ pub fn work(shared: &Arc<Shared>, mut subscribe: Tx<Subscribe>, meter: &ThreadMe
     }
 }
 
-fn handle(shared: &Arc<Shared>, mut request: Request, subscribe: &mut Tx<Subscribe>) {
-    if routes::is_stream(request.method().as_str(), request.url()) {
-        if shared.phase() == Phase::Closing {
-            sse::turn_away(request);
-        } else {
-            sse::serve(shared, request, subscribe);
-        }
-        return;
-    }
+fn handle(shared: &Shared, mut request: Request) {
     let answer = api::answer(shared, &mut request);
     // A client that has gone, or does not read, is its own loss.
     drop(answer.send(request));

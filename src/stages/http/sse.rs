@@ -1,30 +1,24 @@
-//! One SSE client: a bounded ring from the publish thread, a thread of its own, a socket with
-//! a send time-out.
+//! The event stream: what a reader may ask for, and the ring of frames that the gate gives it from.
 
-use std::io::Write;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
-
-use tiny_http::Request;
 
 use super::Shared;
 use super::api::Answer;
 use super::query::{cut, parameter};
 use crate::config::Window;
 use crate::message::{Frame, Subscribe};
+use crate::plan::FRAMES;
 use crate::runtime::ring::{Rx, Tx, ring};
-use crate::runtime::wake::{Bell, INPUT};
 
-/// Frames a subscriber may be behind before it loses some: a window of some thousand groups closes
-/// at once. The ring takes 64 KiB; the frames are shared by all.
-const RING_FRAMES: usize = 8_192;
-/// A comment after this much silence tells proxies and clients that the stream is alive.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A comment after this much silence tells proxies and clients that the stream is alive, ns.
+const KEEP_ALIVE_NS: u64 = 15_000_000_000;
 
+/// How a stream begins.
 // No empty line after `retry`: the first frame brings it. Some clients would take it for an
 // event without data (and so a comment is one line, too).
-const HEAD: &str = "HTTP/1.1 200 OK\r\n\
+pub const HEAD: &str = "HTTP/1.1 200 OK\r\n\
     Content-Type: text/event-stream; charset=utf-8\r\n\
     Cache-Control: no-store\r\n\
     X-Accel-Buffering: no\r\n\
@@ -89,98 +83,109 @@ fn beginning(window: &str) -> String {
     format!("data: {{\"window\":{},", serde_json::Value::from(window))
 }
 
-/// Starts a stream, or refuses at the limit or when it is asked for what there is not.
-pub fn serve(shared: &Arc<Shared>, request: Request, subscribe: &mut Tx<Subscribe>) {
-    let query = request.url().split_once('?').map_or("", |(_, query)| query).to_owned();
-    let wanted = match Wanted::parse(&query, &shared.windows) {
-        Ok(wanted) => wanted,
-        Err(message) => {
-            drop(Answer::error(400, "bad_parameter", &message).send(request));
-            return;
+/// A request for the stream.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Its query.
+    pub query: String,
+    /// The header `Last-Event-ID`.
+    pub last_event_id: Option<String>,
+}
+
+/// An open stream: what publish has for its reader. Dropped, it makes room for another.
+pub struct Stream {
+    frames: Rx<Arc<Frame>>,
+    wanted: Wanted,
+    /// When something was last given, monotonic ns.
+    given_ns: u64,
+    shared: Arc<Shared>,
+}
+
+impl Stream {
+    /// Subscribes, which `subscribe` must have room for.
+    ///
+    /// # Errors
+    /// The answer to a reader that asks for what there is not, or is one too many.
+    pub fn open(
+        shared: &Arc<Shared>,
+        asked: &Asked,
+        subscribe: &mut Tx<Subscribe>,
+        now_ns: u64,
+    ) -> Result<Self, Answer> {
+        let wanted = Wanted::parse(&asked.query, &shared.windows)
+            .map_err(|message| Answer::error(400, "bad_parameter", &message))?;
+        if shared.sse_open.load(Ordering::Acquire) >= shared.sse_clients {
+            shared.sse_refused.fetch_add(1, Ordering::Relaxed);
+            return Err(Answer::error(503, "sse_clients", "http.sse_clients streams are open already"));
         }
-    };
-    let taken = shared.sse_open.fetch_add(1, Ordering::AcqRel);
-    if taken >= shared.sse_clients {
-        shared.sse_open.fetch_sub(1, Ordering::AcqRel);
-        shared.sse_refused.fetch_add(1, Ordering::Relaxed);
-        refuse(request, "sse_clients", "http.sse_clients streams are open already");
-        return;
+        // A browser sets the header when it reconnects by itself; a page that opens a new stream cannot.
+        let last_event_id = asked.last_event_id.clone().or_else(|| parameter(&asked.query, "last_event_id"));
+        let last_event_id = last_event_id.and_then(|id| id.trim().parse().ok());
+        let (frames, rx) = ring::<Arc<Frame>>(FRAMES, &shared.publish, &shared.gate);
+        if subscribe.push(Subscribe { frames, last_event_id }).is_err() {
+            return Err(Answer::error(503, "busy", "too many streams are being opened; try again"));
+        }
+        subscribe.flush();
+        shared.sse_open.fetch_add(1, Ordering::AcqRel);
+        Ok(Self { frames: rx, wanted, given_ns: now_ns, shared: Arc::clone(shared) })
     }
-    // A browser sets the header when it reconnects by itself; a page that opens a new stream cannot.
-    let header = request.headers().iter().find(|h| h.field.equiv("Last-Event-ID"));
-    let last_event_id = match header {
-        Some(header) => Some(header.value.as_str().to_owned()),
-        None => parameter(&query, "last_event_id"),
-    };
-    let last_event_id = last_event_id.and_then(|id| id.trim().parse().ok());
-    let bell = Arc::new(Bell::park());
-    let (frames, mut rx) = ring::<Arc<Frame>>(RING_FRAMES, &shared.publish, &bell);
-    let newcomer = Subscribe { frames, last_event_id };
-    if subscribe.push(newcomer).is_err() {
-        shared.sse_open.fetch_sub(1, Ordering::AcqRel);
-        refuse(request, "busy", "too many streams are being opened; try again");
-        return;
-    }
-    subscribe.flush();
-    let mut writer = request.into_writer();
-    let thread_shared = Arc::clone(shared);
-    let started =
-        std::thread::Builder::new().name("sse".to_owned()).stack_size(128 * 1024).spawn(move || {
-            // An error means that the gate has closed: the client has gone or does not read.
-            drop(stream(&mut writer, &mut rx, &bell, &wanted));
-            thread_shared.sse_open.fetch_sub(1, Ordering::AcqRel);
-        });
-    if started.is_err() {
-        shared.sse_open.fetch_sub(1, Ordering::AcqRel);
-    }
-}
 
-/// A stream that ends at once, because the daemon does: its reader comes again by itself after `retry`,
-/// which it would not after an error.
-pub fn turn_away(request: Request) {
-    let mut writer = request.into_writer();
-    // A reader that has gone is its own loss.
-    drop(writer.write_all(HEAD.as_bytes()).and_then(|()| writer.flush()));
-}
-
-fn refuse(request: Request, code: &str, message: &str) {
-    drop(Answer::error(503, code, message).send(request));
-}
-
-fn stream(
-    writer: &mut dyn Write,
-    frames: &mut Rx<Arc<Frame>>,
-    bell: &Bell,
-    wanted: &Wanted,
-) -> std::io::Result<()> {
-    bell.attach();
-    writer.write_all(HEAD.as_bytes())?;
-    writer.flush()?;
-    let mut written = Instant::now();
-    loop {
-        let mut wrote = false;
-        while let Some(frame) = frames.pop() {
-            if wanted.wants(&frame.text) {
-                writer.write_all(frame.text.as_bytes())?;
-                wrote = true;
+    /// Adds what there is to `out`, as long as that is shorter than `room`; says how many bytes.
+    pub fn take(&mut self, out: &mut VecDeque<u8>, room: usize, now_ns: u64) -> usize {
+        let before = out.len();
+        while out.len() < room
+            && let Some(frame) = self.frames.pop()
+        {
+            if self.wanted.wants(&frame.text) {
+                out.extend(frame.text.as_bytes());
             }
         }
-        if !wrote && written.elapsed() >= KEEP_ALIVE {
-            writer.write_all(b": still here\n")?;
-            wrote = true;
+        if out.is_empty() && self.is_quiet(now_ns) {
+            out.extend(b": still here\n");
         }
-        if wrote {
-            writer.flush()?;
-            written = Instant::now();
+        if out.len() > before {
+            self.given_ns = now_ns;
         }
-        if frames.ended() {
-            return Ok(());
-        }
-        bell.prepare(INPUT);
-        if frames.is_empty() && !frames.ended() {
-            bell.sleep(Some(KEEP_ALIVE.saturating_sub(written.elapsed())));
-        }
-        bell.cancel();
+        out.len() - before
+    }
+
+    /// Whether there is anything to be taken, or the end to be seen.
+    pub fn has_news(&self) -> bool {
+        !self.frames.is_empty() || self.frames.is_abandoned()
+    }
+
+    /// Whether nothing has been given for so long that its reader may wonder.
+    pub fn is_quiet(&self, now_ns: u64) -> bool {
+        now_ns.saturating_sub(self.given_ns) >= KEEP_ALIVE_NS
+    }
+
+    /// Whether frames wait.
+    pub fn waits(&self) -> bool {
+        !self.frames.is_empty()
+    }
+
+    /// Whether publish gives no more.
+    pub fn is_abandoned(&self) -> bool {
+        self.frames.is_abandoned()
+    }
+
+    /// Whether publish gives no more, and all has been taken.
+    pub fn has_ended(&self) -> bool {
+        self.frames.ended()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // Publish may have its end for a while, and what waits is memory.
+        while self.frames.pop().is_some() {}
+        self.shared.sse_open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stream").field("wanted", &self.wanted).finish_non_exhaustive()
     }
 }
 

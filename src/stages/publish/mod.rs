@@ -21,7 +21,7 @@ use hdrhistogram::Histogram;
 
 use crate::aggregate::Top;
 use crate::config::Window;
-use crate::message::{DeadLetter, FrameKind, LateEvent, Report, Subscribe};
+use crate::message::{DeadLetter, FrameKind, Held, LateEvent, Report, Subscribe};
 use crate::plan;
 use crate::runtime::cell::{Cell, Reader as SettingsReader};
 use crate::runtime::clock::Now;
@@ -91,6 +91,8 @@ pub struct Options {
     pub telemetry: Arc<Telemetry>,
     /// To the file of dead letters, if there is one.
     pub filing: Option<Tx<Arc<DeadLetter>>>,
+    /// Bytes of all frames that somebody still holds.
+    pub held: Held,
     /// How often a live result goes out, ns.
     pub live_interval_ns: u64,
 }
@@ -100,7 +102,7 @@ pub struct Publish {
     shards: Vec<Shard>,
     letters: Vec<Rx<DeadLetter>>,
     filing: Option<Tx<Arc<DeadLetter>>>,
-    newcomers: Vec<Rx<Subscribe>>,
+    newcomers: Rx<Subscribe>,
     windows: Vec<Window>,
     groups: Groups,
     sweep: Sweep,
@@ -139,7 +141,7 @@ impl Publish {
     pub fn new(
         shards: Vec<Shard>,
         letters: Vec<Rx<DeadLetter>>,
-        newcomers: Vec<Rx<Subscribe>>,
+        newcomers: Rx<Subscribe>,
         options: Options,
     ) -> Self {
         let settings = SettingsReader::new(options.settings);
@@ -163,7 +165,7 @@ impl Publish {
             settings,
             dictionary: options.dictionary,
             board: options.board,
-            subscribers: Subscribers::new(Arc::clone(&options.telemetry.publish)),
+            subscribers: Subscribers::new(options.held, Arc::clone(&options.telemetry.publish)),
             telemetry: options.telemetry,
             merger: options.merger,
             recent: Recent::new(),
@@ -248,18 +250,15 @@ impl Publish {
     }
 
     fn take_newcomers(&mut self) -> bool {
-        let mut newcomers = Vec::new();
-        for ring in &mut self.newcomers {
-            newcomers.extend(std::iter::from_fn(|| ring.pop()));
-            ring.release();
+        if self.newcomers.is_empty() {
+            return false;
         }
-        let worked = !newcomers.is_empty();
-        if worked {
-            // They may have missed some of what waits.
-            self.settle();
+        // They may have missed some of what waits.
+        self.settle();
+        while let Some(newcomer) = self.newcomers.pop() {
+            self.subscribers.add(newcomer);
         }
-        newcomers.into_iter().for_each(|newcomer| self.subscribers.add(newcomer));
-        worked
+        true
     }
 
     /// The first window as it fills: the newest start that any window thread has.

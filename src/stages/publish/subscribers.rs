@@ -3,8 +3,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use crate::message::{Frame, FrameKind, Subscribe};
+use crate::message::{Frame, FrameKind, Held, Subscribe};
+use crate::plan::FRAMES_BYTES;
 use crate::runtime::ring::Tx;
 use crate::telemetry::counters::PublishCounters;
 
@@ -12,6 +14,9 @@ use crate::telemetry::counters::PublishCounters;
 const REPLAY_FRAMES: usize = 1_024;
 /// Bytes they may take.
 const REPLAY_BYTES: usize = 8 * 1024 * 1024;
+/// Frames that a subscriber may be behind while all frames together are more than half of [`FRAMES_BYTES`].
+const CROWDED_FRAMES: usize = 128;
+const HALF: usize = FRAMES_BYTES / 2;
 /// A subscriber that has taken nothing for this long is put out, ns.
 const STALL_NS: u64 = 10_000_000_000;
 
@@ -33,13 +38,23 @@ pub struct Subscribers {
     /// The largest id of a lasting frame that is no longer kept.
     forgotten: u64,
     last_id: u64,
+    /// Of all frames that are kept here or wait for subscribers.
+    held: Held,
     counters: Arc<PublishCounters>,
 }
 
 impl Subscribers {
-    /// Nobody yet.
-    pub fn new(counters: Arc<PublishCounters>) -> Self {
-        Self { all: Vec::new(), replay: VecDeque::new(), replay_bytes: 0, forgotten: 0, last_id: 0, counters }
+    /// Nobody yet; frames are counted in `held`.
+    pub fn new(held: Held, counters: Arc<PublishCounters>) -> Self {
+        Self {
+            all: Vec::new(),
+            replay: VecDeque::new(),
+            replay_bytes: 0,
+            forgotten: 0,
+            last_id: 0,
+            held,
+            counters,
+        }
     }
 
     /// How many there are.
@@ -57,10 +72,11 @@ impl Subscribers {
         let mut subscriber = Subscriber { frames: subscribe.frames, lost: 0, full_since_ns: None };
         if let Some(last) = subscribe.last_event_id {
             if last < self.forgotten || last > self.last_id {
-                subscriber.offer(&gap(self.last_id, "frames since then are no longer kept"));
+                let gap = gap(self.last_id, "frames since then are no longer kept", &self.held);
+                subscriber.offer(&gap, &self.held);
             }
             for frame in self.replay.iter().filter(|frame| frame.id > last) {
-                if !subscriber.offer(frame) {
+                if !subscriber.offer(frame, &self.held) {
                     self.counters.frames_lost.add(1);
                 }
             }
@@ -72,17 +88,19 @@ impl Subscribers {
 
     /// Whether a frame would find room with anybody.
     pub fn has_room(&self) -> bool {
-        self.all.iter().any(|s| s.frames.slots() > usize::from(s.lost > 0) && !s.frames.is_abandoned())
+        let room = room(&self.held);
+        self.all.iter().any(|s| s.has_room(room) && !s.frames.is_abandoned())
     }
 
     /// Sends a frame to everybody. `event` empty makes an unnamed message.
     pub fn send(&mut self, event: &str, json: &str, kind: FrameKind, now_ns: u64) {
         self.last_id += 1;
-        let frame = Arc::new(Frame { id: self.last_id, kind, text: text(self.last_id, event, json) });
+        let frame = Frame::new(self.last_id, kind, text(self.last_id, event, json), &self.held);
         if kind == FrameKind::Lasting {
             self.keep(&frame);
         }
-        self.give(now_ns, |subscriber| subscriber.offer(&frame));
+        let held = Arc::clone(&self.held);
+        self.give(now_ns, |subscriber| subscriber.offer(&frame, &held));
     }
 
     /// A frame for which nobody has room is lost without having been made; its id.
@@ -100,7 +118,7 @@ impl Subscribers {
     /// Makes a lasting frame that was passed over after all, for those that come back. In the
     /// order of their ids, and before any other lasting frame is sent.
     pub fn remember(&mut self, id: u64, event: &str, json: &str) {
-        self.keep(&Arc::new(Frame { id, kind: FrameKind::Lasting, text: text(id, event, json) }));
+        self.keep(&Frame::new(id, FrameKind::Lasting, text(id, event, json), &self.held));
     }
 
     /// A lasting frame that was passed over will never be made.
@@ -156,16 +174,23 @@ impl Subscribers {
 }
 
 impl Subscriber {
+    /// Whether a frame, and a notice if one is due, find room where there may be so many frames.
+    fn has_room(&self, room: usize) -> bool {
+        let wanted = 1 + usize::from(self.lost > 0);
+        let slots = self.frames.slots();
+        slots >= wanted && self.frames.capacity() - slots + wanted <= room
+    }
+
     /// Gives it a frame if it has room, after a notice if it has lost some before.
-    fn offer(&mut self, frame: &Arc<Frame>) -> bool {
+    fn offer(&mut self, frame: &Arc<Frame>, held: &Held) -> bool {
+        if !self.has_room(room(held)) {
+            self.lost += 1;
+            return false;
+        }
         if self.lost > 0 {
-            if self.frames.slots() < 2 {
-                self.lost += 1;
-                return false;
-            }
             let why = format!("{} frames lost: this reader is too slow", self.lost);
             self.lost = 0;
-            drop(self.frames.push(gap(frame.id.saturating_sub(1), &why)));
+            drop(self.frames.push(gap(frame.id.saturating_sub(1), &why, held)));
         }
         let taken = self.frames.push(Arc::clone(frame)).is_ok();
         self.lost += u64::from(!taken);
@@ -173,9 +198,19 @@ impl Subscriber {
     }
 }
 
-fn gap(last_id: u64, why: &str) -> Arc<Frame> {
+/// How many frames may wait for a subscriber, that to be given among them.
+fn room(held: &Held) -> usize {
+    match held.load(Ordering::Relaxed) {
+        0..=HALF => usize::MAX,
+        ..=FRAMES_BYTES => CROWDED_FRAMES,
+        // Who has taken everything goes on.
+        _ => 1,
+    }
+}
+
+fn gap(last_id: u64, why: &str, held: &Held) -> Arc<Frame> {
     let json = serde_json::json!({ "last_id": last_id, "message": why }).to_string();
-    Arc::new(Frame { id: last_id, kind: FrameKind::Passing, text: text(last_id, "gap", &json) })
+    Frame::new(last_id, FrameKind::Passing, text(last_id, "gap", &json), held)
 }
 
 fn text(id: u64, event: &str, json: &str) -> Box<str> {
@@ -202,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_returning_reader_gets_what_lasts() {
-        let mut subs = Subscribers::new(Arc::default());
+        let mut subs = Subscribers::new(Held::default(), Arc::default());
         subs.send("window", "1", FrameKind::Lasting, 0);
         subs.send("stats", "2", FrameKind::Passing, 0);
         subs.send("window", "3", FrameKind::Lasting, 0);
@@ -217,7 +252,7 @@ mod tests {
     /// Frames that were never made do not come back into memory with those that were.
     #[test]
     fn what_was_passed_over_is_a_gap_whatever_is_remembered_behind_it() {
-        let mut subs = Subscribers::new(Arc::default());
+        let mut subs = Subscribers::new(Held::default(), Arc::default());
         for _ in 0..REPLAY_FRAMES {
             subs.send("window", "x", FrameKind::Lasting, 0);
         }
@@ -232,9 +267,35 @@ mod tests {
         assert!(got[1..].iter().map(|&(id, _)| id).eq(kept.iter().copied()));
     }
 
+    /// However many lag behind, and however large frames are; who reads gets most of them all the same.
+    #[test]
+    fn frames_that_wait_are_bounded_together() {
+        let held = Held::default();
+        let mut subs = Subscribers::new(Arc::clone(&held), Arc::default());
+        let (reading, mut rx) = subscriber(None, 8_192);
+        subs.add(reading);
+        let mut stalled = Vec::new();
+        let json = "x".repeat(200_000);
+        let mut most = 0;
+        for n in 0..2_000 {
+            if n % 20 == 0 {
+                let (new, rx) = subscriber(None, 8_192);
+                subs.add(new);
+                stalled.push(rx);
+            }
+            subs.send("window", &json, FrameKind::Passing, n);
+            assert!(ids_of(&mut rx).contains(&(n + 1, false)), "who has taken all gets the next");
+            most = most.max(held.load(Ordering::Relaxed));
+        }
+        // Each may have one beyond, if it had none.
+        assert!(most > FRAMES_BYTES && most < FRAMES_BYTES + 100 * 201_000, "{most} bytes");
+        drop((subs, stalled));
+        assert_eq!(held.load(Ordering::Relaxed), 0);
+    }
+
     #[test]
     fn a_slow_reader_loses_frames_is_told_and_is_put_out_at_last() {
-        let mut subs = Subscribers::new(Arc::default());
+        let mut subs = Subscribers::new(Held::default(), Arc::default());
         let (slow, mut rx) = subscriber(None, 2);
         subs.add(slow);
         for _ in 0..5 {

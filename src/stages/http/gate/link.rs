@@ -6,11 +6,11 @@ use std::net::Shutdown;
 
 use mio::net::{TcpStream, UnixStream};
 
-use super::OWN_ROOM;
 use super::request::{Judged, MAX_HEAD, Refusal, judge};
+use super::{OWN_ROOM, READ_PER_LOOK};
+use crate::plan::STREAM_BYTES;
+use crate::stages::http::sse::{Asked, HEAD, Stream};
 
-/// Bytes of an event stream that may wait for its reader; beyond, the stream's own ring fills.
-const STREAM_ROOM: usize = 256 * 1024;
 /// Bytes of room that a client keeps for which nothing waits.
 const KEPT_ROOM: usize = 64 * 1024;
 
@@ -38,6 +38,8 @@ pub(super) enum Then {
     Again,
     /// Its request is whole: it wants its turn.
     Ask,
+    /// As [`Then::Ask`]; it wants the event stream.
+    Subscribe,
     /// It is over.
     Drop,
 }
@@ -59,7 +61,9 @@ pub(super) struct Link {
     pub(super) client: TcpStream,
     pub(super) behind: Option<UnixStream>,
     pub(super) state: State,
-    pub(super) is_stream: bool,
+    /// What it wants of the event stream, until it has it.
+    pub(super) asked: Option<Asked>,
+    pub(super) stream: Option<Stream>,
     /// Since when it is there, monotonic ns.
     pub(super) since_ns: u64,
     /// Until when it has to have done what it is at, monotonic ns.
@@ -86,7 +90,8 @@ impl Link {
             client,
             behind: None,
             state: State::Reading,
-            is_stream: false,
+            asked: None,
+            stream: None,
             since_ns: now_ns,
             deadline_ns: now_ns + timeout_ns,
             taken_ns: 0,
@@ -115,10 +120,22 @@ impl Link {
 
     /// Answers without asking anybody.
     pub(super) fn refuse(&mut self, refusal: &Refusal) {
-        self.out.extend(refusal.response());
+        self.answer(&refusal.response());
+    }
+
+    /// Answers with these bytes.
+    pub(super) fn answer(&mut self, bytes: &[u8]) {
+        self.out.extend(bytes);
         self.request = Vec::new();
         self.behind = None;
         self.behind_ended = true;
+        self.state = State::Answering;
+    }
+
+    /// Begins the event stream.
+    pub(super) fn open(&mut self, stream: Stream) {
+        self.out.extend(HEAD.as_bytes());
+        self.stream = Some(stream);
         self.state = State::Answering;
     }
 
@@ -154,11 +171,16 @@ impl Link {
                         }
                     }
                 }
-                Judged::Whole { request, is_stream } => {
+                Judged::Whole(request) => {
                     self.request = request;
-                    self.is_stream = is_stream;
                     self.state = State::Waiting;
                     return Then::Ask;
+                }
+                Judged::Stream(asked) => {
+                    self.request = Vec::new();
+                    self.asked = Some(asked);
+                    self.state = State::Waiting;
+                    return Then::Subscribe;
                 }
                 Judged::Refuse(refusal) => {
                     self.refuse(refusal);
@@ -186,9 +208,6 @@ impl Link {
         self.hand_on()?;
         let mut came = 0;
         while self.behind_readable && !self.behind_ended && came < room {
-            if self.is_stream && self.backlog() >= STREAM_ROOM {
-                break;
-            }
             let Some(behind) = self.behind.as_mut() else { break };
             match behind.read(piece) {
                 Ok(0) => self.behind_ended = true,
@@ -204,6 +223,22 @@ impl Link {
             }
         }
         self.flush()?;
+        Ok(came)
+    }
+
+    /// Moves frames of the event stream to the client, as far as it goes along; says how many bytes
+    /// came.
+    pub(super) fn pump(&mut self, now_ns: u64) -> io::Result<usize> {
+        let mut came = 0;
+        while let Some(stream) = &mut self.stream {
+            let taken = stream.take(&mut self.out, STREAM_BYTES, now_ns);
+            self.behind_ended = stream.has_ended();
+            came += taken;
+            self.flush()?;
+            if taken == 0 || came >= READ_PER_LOOK || !self.client_writable {
+                break;
+            }
+        }
         Ok(came)
     }
 
@@ -244,11 +279,6 @@ impl Link {
         Ok(())
     }
 
-    /// Whether the server has said all.
-    pub(super) fn has_ended(&self) -> bool {
-        self.behind_ended
-    }
-
     /// Whether the server has said all and the client has it.
     pub(super) fn is_answered(&self) -> bool {
         self.behind_ended && self.backlog() == 0 && matches!(self.state, State::Asking | State::Answering)
@@ -261,10 +291,10 @@ impl Link {
 
     /// Whether there is more behind than has been taken, and room for it; `room`: among all answers.
     pub(super) fn wants_more(&self, room: bool) -> bool {
-        let has_room = match self.is_stream {
-            true => self.backlog() < STREAM_ROOM,
-            false => room || self.backlog() < OWN_ROOM,
-        };
+        if let Some(stream) = &self.stream {
+            return self.client_writable && !self.behind_ended && stream.has_news();
+        }
+        let has_room = room || self.backlog() < OWN_ROOM;
         let talks = matches!(self.state, State::Asking | State::Answering);
         talks && has_room && self.behind_readable && !self.behind_ended
     }
@@ -294,6 +324,7 @@ impl Link {
     /// close with unread bytes would take the answer away from it.
     pub(super) fn linger(&mut self, deadline_ns: u64) {
         self.behind = None;
+        self.stream = None;
         self.out = VecDeque::new();
         self.state = State::Lingering;
         self.deadline_ns = deadline_ns;

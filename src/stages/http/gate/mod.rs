@@ -14,6 +14,7 @@
 mod link;
 mod patience;
 pub mod request;
+mod streams;
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,10 +25,12 @@ use mio::net::{TcpListener, TcpStream, UnixStream};
 use mio::{Events, Interest, Poll, Token};
 
 use super::Shared;
+use crate::message::Subscribe;
 use crate::plan::ANSWERS_BYTES;
 use crate::runtime::clock::Now;
 use crate::runtime::descriptors;
 use crate::runtime::door::{Came, Door};
+use crate::runtime::ring::Tx;
 use crate::runtime::stage::{Progress, Stage};
 use crate::runtime::wake::{Bell, INPUT};
 use crate::telemetry::counters::HttpCounters;
@@ -69,6 +72,8 @@ const NEWCOMER_NS: u64 = 50_000_000;
 
 /// What the gate needs to know.
 pub struct Options {
+    /// New readers of the event stream, to publish.
+    pub subscribe: Tx<Subscribe>,
     /// The server behind.
     pub shared: Arc<Shared>,
     /// Connections at most.
@@ -91,6 +96,10 @@ pub struct Gate {
     busy: VecDeque<usize>,
     /// Slots with a whole request that wait for their turn.
     waiting: VecDeque<usize>,
+    /// Slots that wait for the event stream.
+    newcomers: VecDeque<usize>,
+    /// Slots that have it.
+    streams: Vec<usize>,
     /// Requests behind that are not answered yet.
     asking: usize,
     /// When the server behind last answered somebody, or was last given something to do.
@@ -117,6 +126,8 @@ impl Gate {
             free: Vec::new(),
             busy: VecDeque::new(),
             waiting: VecDeque::new(),
+            newcomers: VecDeque::new(),
+            streams: Vec::new(),
             asking: 0,
             heard_ns: 0,
             backlog: 0,
@@ -196,6 +207,7 @@ impl Gate {
         // The sockets are closed in any case.
         drop(self.poll.registry().deregister(&mut link.client));
         self.asking -= usize::from(link.state == State::Asking);
+        self.streams.retain(|&stream| stream != slot);
         self.backlog = self.backlog.saturating_sub(link.backlog());
         self.options.counters.open.set(self.open() as u64 - 1);
         self.free.push(slot);
@@ -214,7 +226,6 @@ impl Gate {
                 State::Waiting => Then::Stay,
                 State::Asking | State::Answering => {
                     let room = ANSWERS_BYTES.saturating_sub(self.backlog);
-                    let room = if link.is_stream { READ_PER_LOOK } else { room };
                     let room = room.max(OWN_ROOM.saturating_sub(before)).min(READ_PER_LOOK);
                     relay(link, &mut self.piece, room, now)
                 }
@@ -236,6 +247,10 @@ impl Gate {
                 Then::Ask => {
                     link.deadline_ns = now.mono_ns + TURN_NS;
                     self.waiting.push_back(slot);
+                }
+                Then::Subscribe => {
+                    link.deadline_ns = now.mono_ns + TURN_NS;
+                    self.newcomers.push_back(slot);
                 }
                 Then::Again => self.queue(slot),
                 Then::Stay if more => self.queue(slot),
@@ -325,7 +340,9 @@ impl Gate {
 /// Carries on with an answer; says what becomes of the client.
 fn relay(link: &mut Link, piece: &mut [u8], room: usize, now: Now) -> Then {
     let waited = link.backlog();
-    let Ok(came) = link.relay(piece, room) else { return Then::Drop };
+    let is_stream = link.stream.is_some();
+    let came = if is_stream { link.pump(now.mono_ns) } else { link.relay(piece, room) };
+    let Ok(came) = came else { return Then::Drop };
     if link.is_deserted() {
         link.refuse(&request::UNAVAILABLE);
         return Then::Again;
@@ -334,7 +351,7 @@ fn relay(link: &mut Link, piece: &mut [u8], room: usize, now: Now) -> Then {
     if taken || waited == 0 {
         link.taken_ns = now.mono_ns;
     }
-    if link.is_stream && (taken || link.backlog() == 0) {
+    if is_stream && (taken || link.backlog() == 0) {
         link.deadline_ns = now.mono_ns + PATIENCE_NS;
     }
     if link.is_answered() {
@@ -342,7 +359,7 @@ fn relay(link: &mut Link, piece: &mut [u8], room: usize, now: Now) -> Then {
         return Then::Again;
     }
     // Whoever reads a stream may say no more; that it has gone shows when it is written to.
-    if link.is_stream && link.discard(piece) == Peer::Gone { Then::Drop } else { Then::Stay }
+    if is_stream && link.discard(piece) == Peer::Gone { Then::Drop } else { Then::Stay }
 }
 
 impl Stage for Gate {
@@ -350,6 +367,11 @@ impl Stage for Gate {
         let mut worked = self.accept(now);
         worked |= self.serve(now);
         worked |= self.ask(now);
+        worked |= self.subscribe(now);
+        if self.busy.is_empty() {
+            self.look_at_streams(now);
+            worked |= !self.busy.is_empty();
+        }
         self.sweep(now);
         if self.is_over(now) {
             return Progress::Done;
@@ -361,7 +383,8 @@ impl Stage for Gate {
         let paused = self.door.look_at_ns().filter(|_| self.end_ns.is_none());
         let sweep = (self.open() > 0).then_some(self.next_sweep_ns);
         let newcomers = self.end_ns.map(|_| now.mono_ns + NEWCOMER_NS / 5);
-        let deadline_ns = [paused, sweep, newcomers].into_iter().flatten().min();
+        let subscribe = self.next_stream_ns(now);
+        let deadline_ns = [paused, sweep, newcomers, subscribe].into_iter().flatten().min();
         Progress::Idle { deadline_ns, awaits: INPUT }
     }
 

@@ -30,8 +30,9 @@ impl Gate {
         }
         for slot in 0..self.links.len() {
             let Some(link) = self.links[slot].as_mut() else { continue };
-            if link.wants_more(self.backlog < ANSWERS_BYTES) {
-                // There was no room when it was last looked at.
+            let is_quiet = link.stream.as_ref().is_some_and(|stream| stream.is_quiet(now.mono_ns));
+            if link.wants_more(self.backlog < ANSWERS_BYTES) || is_quiet && link.backlog() == 0 {
+                // There was no room when it was last looked at, or it is to hear that all is well.
                 self.queue(slot);
                 continue;
             }
@@ -56,7 +57,7 @@ impl Gate {
                     self.queue(slot);
                 }
                 // A stream that says nothing, or that its reader takes, goes on.
-                State::Answering if link.is_stream && link.backlog() == 0 => {
+                State::Answering if link.stream.is_some() && link.backlog() == 0 => {
                     link.deadline_ns = now.mono_ns + PATIENCE_NS;
                 }
                 State::Answering => self.evict(slot),
@@ -99,11 +100,11 @@ impl Gate {
     pub(super) fn evict(&mut self, slot: usize) {
         let Some(link) = &self.links[slot] else { return };
         let counters = &self.options.counters;
-        match (link.is_stream, link.has_ended()) {
-            // Its ring was full, and that has been counted.
-            (true, true) => {}
-            (true, false) => counters.streams_evicted.add(1),
-            (false, _) => counters.evicted.add(1),
+        match &link.stream {
+            // Its ring was full, and that has been counted; or the daemon ends.
+            Some(stream) if stream.is_abandoned() => {}
+            Some(_) => counters.streams_evicted.add(1),
+            None => counters.evicted.add(1),
         }
         self.drop_link(slot);
     }

@@ -5,6 +5,7 @@
 //! connection, a body only by its length.
 
 use crate::stages::http::routes::is_stream;
+use crate::stages::http::sse::Asked;
 
 /// The longest request line and headers, bytes.
 pub const MAX_HEAD: usize = 16 * 1024;
@@ -21,13 +22,10 @@ pub enum Judged {
         /// Whether to tell it so.
         proceed: bool,
     },
-    /// It is whole.
-    Whole {
-        /// As it is to be handed on.
-        request: Vec<u8>,
-        /// Whether it asks for the event stream.
-        is_stream: bool,
-    },
+    /// It is whole: as it is to be handed on.
+    Whole(Vec<u8>),
+    /// It is whole and asks for the event stream.
+    Stream(Asked),
     /// It is refused.
     Refuse(&'static Refusal),
 }
@@ -87,7 +85,7 @@ impl Refusal {
     }
 }
 
-/// The headers that somebody behind reads; no other is handed on.
+/// The headers that somebody reads; no other is handed on.
 const READ: [&str; 4] = ["host", "origin", "content-type", "last-event-id"];
 
 /// Judges what a client has sent so far.
@@ -113,10 +111,8 @@ pub fn judge(bytes: &[u8]) -> Judged {
         Ok(head) => {
             let body = &bytes[start + end + 4..];
             match body.get(..head.length) {
-                Some(body) => Judged::Whole {
-                    request: head.rewritten(body),
-                    is_stream: is_stream(head.method, head.target),
-                },
+                Some(_) if is_stream(head.method, head.target) => Judged::Stream(head.asked()),
+                Some(body) => Judged::Whole(head.rewritten(body)),
                 None => Judged::NeedMore { proceed: head.expects && body.is_empty() },
             }
         }
@@ -215,6 +211,12 @@ impl<'a> Head<'a> {
         Ok(Self { method, target, authority, version, headers, length, expects })
     }
 
+    fn asked(&self) -> Asked {
+        let query = self.target.split_once('?').map_or("", |(_, query)| query);
+        let id = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("last-event-id"));
+        Asked { query: query.to_owned(), last_event_id: id.map(|(_, value)| (*value).to_owned()) }
+    }
+
     fn rewritten(&self, body: &[u8]) -> Vec<u8> {
         let mut request = format!("{} {} {}\r\n", self.method, self.target, self.version);
         for (name, value) in self.headers.iter().filter(|(name, _)| is_read(name)) {
@@ -263,15 +265,19 @@ mod tests {
     fn a_request_is_written_anew() {
         let bytes = "POST /api/rules?a=b HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nconnection: keep-alive, X\r\n\
                      Expect: 100-continue\r\nContent-Type:\t application/json \r\n\r\n{}GET / HTTP/1.1\r\n";
-        let Judged::Whole { request, is_stream } = judge(bytes.as_bytes()) else { panic!() };
+        let Judged::Whole(request) = judge(bytes.as_bytes()) else { panic!() };
         assert_eq!(
             String::from_utf8(request).unwrap(),
             "POST /api/rules?a=b HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\
              Connection: close\r\n\r\n{}"
         );
-        assert!(!is_stream);
-        let stream = judge(b"\r\n\r\nGET /stream/metrics?events=stats HTTP/1.0\r\n\r\n");
-        assert!(matches!(stream, Judged::Whole { is_stream: true, .. }), "{stream:?}");
+        let stream = |query: &str, id: Option<&str>| {
+            Judged::Stream(Asked { query: query.to_owned(), last_event_id: id.map(str::to_owned) })
+        };
+        let judged = judge(b"\r\n\r\nGET /stream/metrics?events=stats HTTP/1.0\r\n\r\n");
+        assert_eq!(judged, stream("events=stats", None));
+        let judged = judge(b"GET http://a/stream/metrics HTTP/1.1\r\nHost: b\r\nlast-Event-ID: 7\r\n\r\n");
+        assert_eq!(judged, stream("", Some("7")));
     }
 
     #[test]
@@ -279,7 +285,7 @@ mod tests {
         let mut bytes = b"GET http://a:1/x?q HTTP/1.1\r\nHost: b\r\nCookie: user=J".to_vec();
         bytes.extend_from_slice("\u{fc}".as_bytes());
         bytes.extend_from_slice(b"\xfcrgen\r\nLast-Event-ID: 7\r\n\r\n");
-        let Judged::Whole { request, .. } = judge(&bytes) else { panic!() };
+        let Judged::Whole(request) = judge(&bytes) else { panic!() };
         assert_eq!(
             String::from_utf8(request).unwrap(),
             "GET /x?q HTTP/1.1\r\nHost: a:1\r\nLast-Event-ID: 7\r\nConnection: close\r\n\r\n"
@@ -295,7 +301,7 @@ mod tests {
             let judged = judge(&whole.as_bytes()[..end]);
             assert_eq!(judged, Judged::NeedMore { proceed: false }, "{end}");
         }
-        assert!(matches!(judge(whole.as_bytes()), Judged::Whole { .. }));
+        assert!(matches!(judge(whole.as_bytes()), Judged::Whole(_)));
         let waits = "PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n";
         assert_eq!(judge(waits.as_bytes()), Judged::NeedMore { proceed: true });
     }

@@ -1,0 +1,183 @@
+//! Very many at once: connections that are held, and readers of the stream of which half do not read.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+
+use flumen::event::frame::write_masked;
+use flumen::runtime::descriptors;
+use serde_json::json;
+use tungstenite::Message;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use crate::common::record::Record;
+use crate::common::{Daemon, connect, event, now_s, read_ack, read_close, wait_for};
+use crate::rig::{Greedy, Polite};
+
+/// So many descriptors for this process, and as many for a daemon; fewer, with a word, where the hard limit
+/// does not allow them.
+fn room_for(test: &str, wanted: usize, beside: usize) -> usize {
+    let most = descriptors::most().saturating_sub(beside);
+    if most < wanted {
+        println!("{test}: {most} instead of {wanted}, for ulimit -Hn says so");
+    }
+    let number = wanted.min(most);
+    descriptors::allow(number + beside).unwrap();
+    number
+}
+
+#[test]
+fn ten_thousand_connections_are_held_and_each_may_send() {
+    let record = Record::begin("faults", "held");
+    let number = room_for("connections held", 10_000, 1_500);
+    let config =
+        format!("[ingest]\nconnections = {number}\nhandshake_timeout = \"60s\"\n[http]\nconnections = 50\n");
+    let daemon = Daemon::start(2, 1, &config);
+    let descriptors = daemon.descriptors();
+    let polite = Polite::start(&daemon, "polite");
+    polite.wait_more(50);
+    let start_kib = daemon.status("VmRSS");
+    let mut crowd: Vec<_> = (1..number).map(|_| Greedy::connect(&daemon)).collect();
+    wait_for("all to be in", || (daemon.metric("flumen_connections") == number as u64).then_some(()));
+    let held_kib = daemon.status("VmRSS").saturating_sub(start_kib);
+    // 0.5 KiB each are measured (docs/PERFORMANCE.md); the rest is room for what else this daemon does.
+    assert!(held_kib < 2 * number as u64 + 4_096, "{held_kib} KiB for {number} connections");
+    // There is no more room, and who is told so is told how.
+    let mut over = connect(daemon.ingest, "/ws/ingest");
+    assert_eq!(read_close(&mut over), Some(1013));
+    polite.wait_more(50);
+    let mut frame = Vec::new();
+    write_masked(&mut frame, OpCode::Data(Data::Text), [1, 2, 3, 4], event("crowd", now_s(), 1.0).as_bytes());
+    for stream in &mut crowd {
+        stream.write_all(&frame).unwrap();
+    }
+    polite.wait_more(50);
+    let seen = polite.end();
+    assert_eq!(seen.rejected, 0);
+    let stats = daemon.wait_received(seen.sent + crowd.len() as u64);
+    assert_eq!(stats["events"]["applied"], stats["events"]["received"], "{stats}");
+    drop(crowd);
+    wait_for("all to be gone", || (daemon.metric("flumen_connections") == 0).then_some(()));
+    wait_for("descriptors to be back", || (daemon.descriptors() <= descriptors).then_some(()));
+    record.passed(json!({ "connections": number, "held_kib": held_kib,
+        "polite_p99_ms": seen.p99().as_secs_f64() * 1e3 }));
+}
+
+/// Who reads the stream, without waiting for anything.
+struct Reader {
+    stream: TcpStream,
+    /// The end of what has come, in which a name may have begun.
+    rest: Vec<u8>,
+    results: usize,
+    ended: bool,
+}
+
+const RESULT: &[u8] = b"event: window\n";
+const GAP: &[u8] = b"event: gap\n";
+
+impl Reader {
+    /// Reads what is there; how many results have come in all.
+    fn read(&mut self, room: &mut [u8]) -> usize {
+        loop {
+            match self.stream.read(room) {
+                Ok(0) => {
+                    self.ended = true;
+                    return self.results;
+                }
+                Ok(n) => {
+                    self.rest.extend_from_slice(&room[..n]);
+                    let lines = self.rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+                    for line in self.rest[..lines].split_inclusive(|&byte| byte == b'\n') {
+                        self.results += usize::from(line == RESULT);
+                        assert_ne!(line, GAP, "a reader that reads lost something");
+                    }
+                    self.rest.drain(..lines);
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return self.results,
+                Err(e) => panic!("a reader that reads was put out: {e}"),
+            }
+        }
+    }
+}
+
+fn subscribe(daemon: &Daemon) -> TcpStream {
+    let mut stream = TcpStream::connect(daemon.http).unwrap();
+    stream.write_all(b"GET /stream/metrics?events=window HTTP/1.0\r\n\r\n").unwrap();
+    stream
+}
+
+#[test]
+fn a_thousand_readers_of_the_stream_half_of_which_do_not_read() {
+    const GROUPS: usize = 20;
+    let record = Record::begin("faults", "readers");
+    let readers = room_for("readers", 4_000, 1_000) / 4;
+    let config = format!(
+        "[time]\nwatermark_delay = \"0s\"\n[ingest]\nconnections = 50\n[http]\nsse_clients = {readers}\n\
+         connections = {}\n[publish]\nhistory_bytes = \"64KiB\"\n\
+         [[window]]\nname = \"w\"\nkind = \"tumbling\"\nsize = \"1s\"\ngroup_by = [\"source\"]\n",
+        readers + 20
+    );
+    let mut daemon = Daemon::start(1, 1, &config);
+    let start_kib = daemon.status("VmRSS");
+    let threads = daemon.status("Threads");
+    let half = readers / 2;
+    let stalled: Vec<_> = (0..half)
+        .map(|_| {
+            let stream = subscribe(&daemon);
+            socket2::SockRef::from(&stream).set_recv_buffer_size(4_096).unwrap();
+            stream
+        })
+        .collect();
+    let reading = (half..readers).map(|_| {
+        let stream = subscribe(&daemon);
+        stream.set_nonblocking(true).unwrap();
+        Reader { stream, rest: Vec::new(), results: 0, ended: false }
+    });
+    let mut reading: Vec<_> = reading.collect();
+    let subscribers = || daemon.metric("flumen_sse_subscribers") as usize;
+    wait_for("all to have subscribed", || (subscribers() == readers).then_some(()));
+    let (status, said) = daemon.get("/stream/metrics");
+    assert_eq!(status, 503, "one too many: {said}");
+
+    let mut socket = daemon.connect("/ws/ingest?ack=1");
+    let begin_s = now_s().floor() - 86_000.0;
+    let mut room = vec![0; 64 * 1024];
+    let (mut second, mut most_threads, mut most_kib) = (0, 0, 0);
+    // Seconds of event time until all have been put out that do not read.
+    let evicted = || daemon.metric("flumen_sse_evictions_total") as usize;
+    while evicted() < half {
+        second += 1;
+        let events: Vec<_> =
+            (0..GROUPS).map(|n| event(&format!("s{n}"), begin_s + second as f64, 1.0)).collect();
+        socket.send(Message::text(format!("[{}]", events.join(",")))).unwrap();
+        // The windows of the second before have closed, and who reads has all their results.
+        wait_for("all results, at each that reads", || {
+            reading.iter_mut().all(|r| r.read(&mut room) >= (second - 1) * GROUPS).then_some(())
+        });
+        most_threads = most_threads.max(daemon.status("Threads"));
+        most_kib = most_kib.max(daemon.status("VmRSS"));
+        assert!(second < 20_000, "{} of {half} have been put out", evicted());
+    }
+    assert_eq!(read_ack(&mut socket, second as u64).1["accepted"], second * GROUPS);
+    assert_eq!(evicted(), half);
+    assert!(reading.iter().all(|reader| !reader.ended));
+    // Readers have none of their own; tiny_http makes some for other requests.
+    assert!(most_threads <= threads + 16, "{most_threads} threads, {threads} at the start");
+    // Two times 64 KiB a reader, and 64 MiB of results that they share (`flumen check`).
+    let grown_kib = most_kib - start_kib;
+    assert!(grown_kib < 128 * readers as u64 + 64 * 1024, "{grown_kib} KiB more");
+    drop(stalled);
+    wait_for("only those who read to be left", || (subscribers() == readers - half).then_some(()));
+    daemon.signal("TERM");
+    wait_for("each to have all results, and the end", || {
+        for reader in reading.iter_mut().filter(|reader| !reader.ended) {
+            reader.read(&mut room);
+        }
+        reading.iter().all(|reader| reader.ended).then_some(())
+    });
+    assert!(reading.iter().all(|reader| reader.results == second * GROUPS), "{second}");
+    assert_eq!(daemon.wait_end().0.code(), Some(0));
+    record.passed(
+        json!({ "readers": readers, "stalled": half, "results": second * GROUPS, "grown_kib": grown_kib,
+        "threads": threads, "most_threads": most_threads }),
+    );
+}
