@@ -264,14 +264,20 @@ pub struct Frame {
 impl Frame {
     /// A frame that is counted in `held` as long as it lives.
     pub fn new(id: u64, kind: FrameKind, text: Box<str>, held: &Held) -> Arc<Self> {
-        held.fetch_add(text.len(), Ordering::Relaxed);
-        Arc::new(Self { id, kind, text, held: Arc::clone(held) })
+        let frame = Self { id, kind, text, held: Arc::clone(held) };
+        held.fetch_add(frame.bytes(), Ordering::Relaxed);
+        Arc::new(frame)
+    }
+
+    /// What it takes, with the two counts of its `Arc`.
+    fn bytes(&self) -> usize {
+        self.text.len() + size_of::<Self>() + 2 * size_of::<usize>()
     }
 }
 
 impl Drop for Frame {
     fn drop(&mut self) {
-        self.held.fetch_sub(self.text.len(), Ordering::Relaxed);
+        self.held.fetch_sub(self.bytes(), Ordering::Relaxed);
     }
 }
 

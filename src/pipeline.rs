@@ -1,4 +1,5 @@
-//! THE map: every ring and every thread of the daemon is made here, in the order of the flow.
+//! THE map: every ring and every thread of the daemon is made here, in the order of the flow (but the ring of
+//! a reader of the event stream, who comes later: `stages/http/sse.rs`).
 //!
 //! ```text
 //!  sockets      ┌────────┐ chunks  ┌───────┐ items   ┌────────┐ reports ┌─────────┐ frames ┌──────┐

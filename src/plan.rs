@@ -17,6 +17,8 @@ pub const ANSWERS_BYTES: usize = 64 << 20;
 /// Bytes of all frames together that may wait for readers of the event stream. From half of it on readers may
 /// lag less, and who takes nothing is put out sooner.
 pub const FRAMES_BYTES: usize = 64 << 20;
+/// Frames a reader may be behind from then on.
+pub const CROWDED_FRAMES: usize = 1_024;
 /// Frames a reader of the event stream may be behind before it loses some: a window of some thousand groups
 /// closes at once. The ring takes 64 KiB; the frames are shared by all.
 pub const FRAMES: usize = 8_192;
@@ -108,6 +110,8 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// The terms of the memory that rings, pools and history may take, bytes.
     pub memory: Vec<(&'static str, usize)>,
+    /// What clients that do not read may hold up, as [`Plan::memory`].
+    pub unread: Vec<(&'static str, usize)>,
 }
 
 impl Plan {
@@ -152,6 +156,7 @@ impl Plan {
             windows: config.windows.clone(),
             notes: Vec::new(),
             memory: Vec::new(),
+            unread: Vec::new(),
         };
         if n <= 2 {
             // Parsing, the heaviest, gets a core of its own; everything else shares the other.
@@ -177,6 +182,7 @@ impl Plan {
             plan.publish = place(0);
         }
         plan.memory = plan.memory_terms(config);
+        plan.unread = unread_terms(config);
         plan.fit_descriptors(machine.descriptors);
         if config.threads.pin && !pays {
             plan.notes.push(format!(
@@ -228,12 +234,6 @@ impl Plan {
             ("dead letters for the file", filed),
             ("late event rings", shards * LATE * size_of::<LateEvent>()),
             ("history of results", config.publish.history_bytes),
-            ("answers that HTTP clients have not read", ANSWERS_BYTES),
-            ("results that readers of the stream have not read", FRAMES_BYTES),
-            (
-                "readers of the stream",
-                config.http.sse_clients * (FRAMES * size_of::<Arc<Frame>>() + STREAM_BYTES),
-            ),
         ]
     }
 
@@ -241,8 +241,23 @@ impl Plan {
     /// and open slice), and messages that arrive in pieces (at most `limits.message_size` a
     /// connection).
     pub fn memory_bytes(&self) -> usize {
+        self.lasting_bytes() + self.unread.iter().map(|&(_, bytes)| bytes).sum::<usize>()
+    }
+
+    /// As [`Plan::memory_bytes`], without what clients hold up by not reading, who are put out.
+    pub fn lasting_bytes(&self) -> usize {
         self.memory.iter().map(|&(_, bytes)| bytes).sum()
     }
+}
+
+/// What HTTP clients may have waiting.
+fn unread_terms(config: &Config) -> Vec<(&'static str, usize)> {
+    let reader = FRAMES * size_of::<Arc<Frame>>() + STREAM_BYTES;
+    vec![
+        ("answers that HTTP clients have not read", ANSWERS_BYTES),
+        ("results that readers of the stream have not read", FRAMES_BYTES),
+        ("readers of the stream", config.http.sse_clients * reader),
+    ]
 }
 
 impl fmt::Display for Plan {
@@ -262,7 +277,7 @@ impl fmt::Display for Plan {
         writeln!(f, "  publish    {}", core(&self.publish))?;
         writeln!(f, "  http       not pinned")?;
         writeln!(f, "memory of rings, pools and history, at most:")?;
-        for (what, bytes) in &self.memory {
+        for (what, bytes) in self.memory.iter().chain(&self.unread) {
             writeln!(f, "  {:>9} KiB  {what}", bytes / 1024)?;
         }
         writeln!(f, "  {:>9} KiB  in all", self.memory_bytes() / 1024)?;

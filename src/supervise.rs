@@ -166,7 +166,7 @@ pub fn run(
     };
     ready(&running)?;
     notify::ready("ready");
-    let mut watch = Watch::new(&running, plan.memory_bytes(), notify::watchdog(), Instant::now());
+    let mut watch = Watch::new(&running, plan.lasting_bytes(), notify::watchdog(), Instant::now());
     let mut in_force = InForce::new(config);
     loop {
         match supervisor.wait(Some(watch.next()))? {

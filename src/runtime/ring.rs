@@ -70,7 +70,8 @@ pub struct Tx<T> {
 }
 
 impl<T> Tx<T> {
-    /// Puts one item in, or gives it back when the ring is full or the consumer has gone.
+    /// Puts one item in, or gives it back when the ring is full. That the consumer has gone is told by
+    /// [`Tx::is_abandoned`] only.
     pub fn push(&mut self, item: T) -> Result<(), T> {
         let Some(inner) = self.inner.as_mut() else {
             return Err(item);

@@ -39,7 +39,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch; `fixed_bytes`: what rings, pools and history may take; `watchdog` as the service manager
+    /// Begins to watch; `fixed_bytes`: what rings, pools and history may take for good; `watchdog` as the service manager
     /// demands it.
     pub fn new(running: &Running, fixed_bytes: usize, watchdog: Option<Duration>, now: Instant) -> Self {
         // A hung thread is to end the daemon after half of it to one and a half.

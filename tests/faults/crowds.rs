@@ -21,6 +21,7 @@ fn room_for(test: &str, wanted: usize, beside: usize) -> usize {
         println!("{test}: {most} instead of {wanted}, for ulimit -Hn says so");
     }
     let number = wanted.min(most);
+    assert!(number > 100, "ulimit -Hn allows too few descriptors for this test: {number} beside {beside}");
     descriptors::allow(number + beside).unwrap();
     number
 }
@@ -29,8 +30,9 @@ fn room_for(test: &str, wanted: usize, beside: usize) -> usize {
 fn ten_thousand_connections_are_held_and_each_may_send() {
     let record = Record::begin("faults", "held");
     let number = room_for("connections held", 10_000, 1_500);
-    let config =
-        format!("[ingest]\nconnections = {number}\nhandshake_timeout = \"60s\"\n[http]\nconnections = 50\n");
+    let config = format!(
+        "[ingest]\nconnections = {number}\nhandshake_timeout = \"60s\"\nping_interval = \"0s\"\n[http]\nconnections = 50\n"
+    );
     let daemon = Daemon::start(2, 1, &config);
     let descriptors = daemon.descriptors();
     let polite = Polite::start(&daemon, "polite");

@@ -98,6 +98,10 @@ pub struct Stream {
     wanted: Wanted,
     /// When something was last given, monotonic ns.
     given_ns: u64,
+    /// When its reader last had all there was, monotonic ns.
+    current_ns: u64,
+    /// Publish is gone, and may never have known of it.
+    is_over: bool,
     shared: Arc<Shared>,
 }
 
@@ -127,18 +131,29 @@ impl Stream {
         }
         subscribe.flush();
         shared.sse_open.fetch_add(1, Ordering::AcqRel);
-        Ok(Self { frames: rx, wanted, given_ns: now_ns, shared: Arc::clone(shared) })
+        let shared = Arc::clone(shared);
+        Ok(Self { frames: rx, wanted, given_ns: now_ns, current_ns: now_ns, is_over: false, shared })
     }
 
-    /// Adds what there is to `out`, as long as that is shorter than `room`; says how many bytes.
+    /// Adds what there is to `out`, up to `room` bytes or one frame that is larger; says how many bytes.
     pub fn take(&mut self, out: &mut VecDeque<u8>, room: usize, now_ns: u64) -> usize {
         let before = out.len();
-        while out.len() < room
-            && let Some(frame) = self.frames.pop()
-        {
+        while let Some(frame) = self.frames.peek() {
             if self.wanted.wants(&frame.text) {
-                out.extend(frame.text.as_bytes());
+                let text = frame.text.as_bytes();
+                if !out.is_empty() && out.len() + text.len() > room {
+                    break;
+                }
+                if out.capacity() < out.len() + text.len() {
+                    // It would grow to twice as much.
+                    out.reserve_exact(text.len().max(room - out.len().min(room)));
+                }
+                out.extend(text);
             }
+            self.frames.pop();
+        }
+        if self.frames.is_empty() {
+            self.current_ns = now_ns;
         }
         if out.is_empty() && self.is_quiet(now_ns) {
             out.extend(b": still here\n");
@@ -151,7 +166,12 @@ impl Stream {
 
     /// Whether there is anything to be taken, or the end to be seen.
     pub fn has_news(&self) -> bool {
-        !self.frames.is_empty() || self.frames.is_abandoned()
+        !self.frames.is_empty() || self.is_abandoned()
+    }
+
+    /// Publish has ended; what it has given is there.
+    pub fn publish_has_ended(&mut self) {
+        self.is_over = true;
     }
 
     /// Whether nothing has been given for so long that its reader may wonder.
@@ -159,19 +179,21 @@ impl Stream {
         now_ns.saturating_sub(self.given_ns) >= KEEP_ALIVE_NS
     }
 
-    /// Whether frames wait.
-    pub fn waits(&self) -> bool {
-        !self.frames.is_empty()
+    /// How many frames wait, and for how long there have been some, ns.
+    pub fn lag(&self, now_ns: u64) -> (usize, u64) {
+        (self.frames.len(), now_ns.saturating_sub(self.current_ns))
     }
 
     /// Whether publish gives no more.
     pub fn is_abandoned(&self) -> bool {
-        self.frames.is_abandoned()
+        self.is_over || self.frames.is_abandoned()
     }
 
     /// Whether publish gives no more, and all has been taken.
     pub fn has_ended(&self) -> bool {
-        self.frames.ended()
+        // The order matters: looked at the other way round, a last frame could slip between.
+        let abandoned = self.is_abandoned();
+        abandoned && self.frames.is_empty()
     }
 }
 

@@ -255,8 +255,11 @@ impl Publish {
         }
         // They may have missed some of what waits.
         self.settle();
+        self.subscribers.forget_gone();
         while let Some(newcomer) = self.newcomers.pop() {
-            self.subscribers.add(newcomer);
+            if !newcomer.frames.is_abandoned() {
+                self.subscribers.add(newcomer);
+            }
         }
         true
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::message::{Frame, FrameKind, Held, Subscribe};
-use crate::plan::FRAMES_BYTES;
+use crate::plan::{CROWDED_FRAMES, FRAMES_BYTES};
 use crate::runtime::ring::Tx;
 use crate::telemetry::counters::PublishCounters;
 
@@ -14,9 +14,6 @@ use crate::telemetry::counters::PublishCounters;
 const REPLAY_FRAMES: usize = 1_024;
 /// Bytes they may take.
 const REPLAY_BYTES: usize = 8 * 1024 * 1024;
-/// Frames that a subscriber may be behind while all frames together are more than half of [`FRAMES_BYTES`].
-const CROWDED_FRAMES: usize = 128;
-const HALF: usize = FRAMES_BYTES / 2;
 /// A subscriber that has taken nothing for this long is put out, ns.
 const STALL_NS: u64 = 10_000_000_000;
 
@@ -55,6 +52,12 @@ impl Subscribers {
             held,
             counters,
         }
+    }
+
+    /// Forgets those that have gone: a ring is memory.
+    pub fn forget_gone(&mut self) {
+        self.all.retain(|subscriber| !subscriber.frames.is_abandoned());
+        self.count();
     }
 
     /// How many there are.
@@ -178,7 +181,7 @@ impl Subscriber {
     fn has_room(&self, room: usize) -> bool {
         let wanted = 1 + usize::from(self.lost > 0);
         let slots = self.frames.slots();
-        slots >= wanted && self.frames.capacity() - slots + wanted <= room
+        slots >= wanted && self.frames.capacity() - slots < room
     }
 
     /// Gives it a frame if it has room, after a notice if it has lost some before.
@@ -198,11 +201,11 @@ impl Subscriber {
     }
 }
 
-/// How many frames may wait for a subscriber, that to be given among them.
+/// From how many frames that wait on a subscriber is given no more.
 fn room(held: &Held) -> usize {
     match held.load(Ordering::Relaxed) {
-        0..=HALF => usize::MAX,
-        ..=FRAMES_BYTES => CROWDED_FRAMES,
+        bytes if bytes <= FRAMES_BYTES / 2 => usize::MAX,
+        bytes if bytes <= FRAMES_BYTES => CROWDED_FRAMES,
         // Who has taken everything goes on.
         _ => 1,
     }
@@ -287,6 +290,12 @@ mod tests {
             assert!(ids_of(&mut rx).contains(&(n + 1, false)), "who has taken all gets the next");
             most = most.max(held.load(Ordering::Relaxed));
         }
+        // Who loses one, because the gate was not quick enough, goes on as soon as it is.
+        subs.send("window", &json, FrameKind::Passing, 2_000);
+        subs.send("window", &json, FrameKind::Passing, 2_000);
+        assert_eq!(ids_of(&mut rx), [(2_001, false)]);
+        subs.send("window", &json, FrameKind::Passing, 2_000);
+        assert_eq!(ids_of(&mut rx), [(2_002, true), (2_003, false)]);
         // Each may have one beyond, if it had none.
         assert!(most > FRAMES_BYTES && most < FRAMES_BYTES + 100 * 201_000, "{most} bytes");
         drop((subs, stalled));

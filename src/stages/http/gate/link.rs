@@ -78,6 +78,8 @@ pub(super) struct Link {
     /// The request so far, then what is still to be handed on of it.
     request: Vec<u8>,
     head_ended: bool,
+    /// Bytes of the whole request, as soon as it is known.
+    whole: usize,
     told_to_proceed: bool,
     /// What is still to be written to the client.
     out: VecDeque<u8>,
@@ -102,6 +104,7 @@ impl Link {
             queued: false,
             request: Vec::new(),
             head_ended: false,
+            whole: 0,
             told_to_proceed: false,
             out: VecDeque::new(),
             behind_ended: false,
@@ -116,6 +119,11 @@ impl Link {
     /// Bytes that wait for the client.
     pub(super) fn backlog(&self) -> usize {
         self.out.len()
+    }
+
+    /// Bytes of an answer that wait for the client; a stream is bounded by itself.
+    pub(super) fn owed(&self) -> usize {
+        if self.stream.is_some() { 0 } else { self.out.len() }
     }
 
     /// Answers without asking anybody.
@@ -162,7 +170,8 @@ impl Link {
                 Err(_) => return Then::Drop,
             }
             match judge(&self.request) {
-                Judged::NeedMore { proceed } => {
+                Judged::NeedMore { proceed, whole } => {
+                    self.whole = whole;
                     if proceed && !self.told_to_proceed {
                         self.told_to_proceed = true;
                         self.out.extend(b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -197,6 +206,9 @@ impl Link {
         /// Here it is clear whether it is HTTP at all.
         const BEGINNING: usize = 64;
         let len = self.request.len();
+        if self.whole > 0 {
+            return len >= self.whole;
+        }
         let fresh = &self.request[len.saturating_sub(n + 3)..];
         self.head_ended = self.head_ended || fresh.windows(4).any(|four| four == b"\r\n\r\n");
         self.head_ended || len >= MAX_HEAD || len - n < BEGINNING

@@ -6,8 +6,9 @@
 //! strictly, within `http.request_timeout`, hands it on over a Unix socket that only tiny_http listens
 //! on, and carries the answer back at the client's pace: workers are never held up by a client.
 //!
-//! What must always hold: bytes that wait for clients are bounded (`ANSWERS_BYTES` together, a stream
-//! has its own bound); a client that takes nothing for `PATIENCE_NS` is put out; the server behind has
+//! What must always hold: bytes that wait for clients are bounded (`ANSWERS_BYTES` of answers and
+//! `FRAMES_BYTES` of frames together); a client that takes nothing for `PATIENCE_NS` is put out, or before,
+//! to make room; the server behind has
 //! at most `ASKING` requests at a time that it has not begun to answer; a server that answers nobody
 //! is made anew.
 
@@ -104,9 +105,11 @@ pub struct Gate {
     asking: usize,
     /// When the server behind last answered somebody, or was last given something to do.
     heard_ns: u64,
-    /// Bytes that wait for clients; refusals join with the next sweep.
+    /// Bytes of answers that wait for clients; refusals join with the next sweep.
     backlog: usize,
     next_sweep_ns: u64,
+    /// When streams are next looked at beside other work.
+    next_look_ns: u64,
     end_ns: Option<u64>,
     piece: Box<[u8]>,
 }
@@ -132,6 +135,7 @@ impl Gate {
             heard_ns: 0,
             backlog: 0,
             next_sweep_ns: 0,
+            next_look_ns: 0,
             end_ns: None,
             piece: vec![0; 64 * 1024].into(),
         })
@@ -208,7 +212,7 @@ impl Gate {
         drop(self.poll.registry().deregister(&mut link.client));
         self.asking -= usize::from(link.state == State::Asking);
         self.streams.retain(|&stream| stream != slot);
-        self.backlog = self.backlog.saturating_sub(link.backlog());
+        self.backlog = self.backlog.saturating_sub(link.owed());
         self.options.counters.open.set(self.open() as u64 - 1);
         self.free.push(slot);
     }
@@ -219,7 +223,7 @@ impl Gate {
             let Some(slot) = self.busy.pop_front() else { return served > 0 };
             let Some(Some(link)) = self.links.get_mut(slot) else { continue };
             link.queued = false;
-            let before = link.backlog();
+            let before = link.owed();
             let was_asking = link.state == State::Asking;
             let then = match link.state {
                 State::Reading => link.read_request(&mut self.piece),
@@ -235,7 +239,7 @@ impl Gate {
                 },
                 State::Lingering => Then::Stay,
             };
-            self.backlog = (self.backlog + link.backlog()).saturating_sub(before);
+            self.backlog = (self.backlog + link.owed()).saturating_sub(before);
             if was_asking && link.state != State::Asking {
                 self.asking -= 1;
                 self.heard_ns = now.mono_ns;
@@ -270,7 +274,8 @@ impl Gate {
             && let Some(slot) = self.waiting.pop_front()
         {
             let Some(Some(link)) = self.links.get_mut(slot) else { continue };
-            if link.state != State::Waiting {
+            // Or another by now that has its place.
+            if link.state != State::Waiting || link.asked.is_some() {
                 continue;
             }
             worked = true;
@@ -368,10 +373,7 @@ impl Stage for Gate {
         worked |= self.serve(now);
         worked |= self.ask(now);
         worked |= self.subscribe(now);
-        if self.busy.is_empty() {
-            self.look_at_streams(now);
-            worked |= !self.busy.is_empty();
-        }
+        worked |= self.look_at_streams(now);
         self.sweep(now);
         if self.is_over(now) {
             return Progress::Done;

@@ -20,7 +20,7 @@ impl Gate {
             return;
         }
         self.next_sweep_ns = now.mono_ns + SWEEP_NS;
-        self.backlog = self.links.iter().flatten().map(Link::backlog).sum();
+        self.backlog = self.links.iter().flatten().map(Link::owed).sum();
         if self.asking > 0 && now.mono_ns.saturating_sub(self.heard_ns) > BEHIND_NS {
             tracing::error!("the HTTP server behind has answered nobody for 5 s: it is made anew");
             self.options.shared.replace_server();
@@ -69,7 +69,7 @@ impl Gate {
     /// Makes room: of those that keep much waiting, the one goes that has taken nothing for longest.
     pub(super) fn evict_idlest(&mut self) {
         let waits = self.links.iter().enumerate().filter_map(|(slot, link)| Some((slot, link.as_ref()?)));
-        let much = waits.filter(|(_, link)| link.backlog() > OWN_ROOM);
+        let much = waits.filter(|(_, link)| link.owed() > OWN_ROOM);
         if let Some((slot, _)) = much.min_by_key(|(_, link)| link.taken_ns) {
             self.evict(slot);
         }

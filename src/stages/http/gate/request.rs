@@ -21,6 +21,8 @@ pub enum Judged {
     NeedMore {
         /// Whether to tell it so.
         proceed: bool,
+        /// How many bytes it will be; 0 where that is not known.
+        whole: usize,
     },
     /// It is whole: as it is to be handed on.
     Whole(Vec<u8>),
@@ -98,7 +100,7 @@ pub fn judge(bytes: &[u8]) -> Judged {
         return if bytes.len() >= MAX_HEAD {
             Judged::Refuse(&HEAD_TOO_LONG)
         } else if may_be_http(head) {
-            Judged::NeedMore { proceed: false }
+            Judged::NeedMore { proceed: false, whole: 0 }
         } else {
             Judged::Refuse(&NOT_HTTP)
         };
@@ -113,7 +115,10 @@ pub fn judge(bytes: &[u8]) -> Judged {
             match body.get(..head.length) {
                 Some(_) if is_stream(head.method, head.target) => Judged::Stream(head.asked()),
                 Some(body) => Judged::Whole(head.rewritten(body)),
-                None => Judged::NeedMore { proceed: head.expects && body.is_empty() },
+                None => Judged::NeedMore {
+                    proceed: head.expects && body.is_empty(),
+                    whole: start + end + 4 + head.length,
+                },
             }
         }
     }
@@ -291,7 +296,7 @@ mod tests {
             "GET /x?q HTTP/1.1\r\nHost: a:1\r\nLast-Event-ID: 7\r\nConnection: close\r\n\r\n"
         );
         let old = "POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n";
-        assert_eq!(judge(old.as_bytes()), Judged::NeedMore { proceed: false });
+        assert_eq!(judge(old.as_bytes()), Judged::NeedMore { proceed: false, whole: old.len() + 1 });
     }
 
     #[test]
@@ -299,11 +304,12 @@ mod tests {
         let whole = "\r\nPOST /api/rules HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n12345";
         for end in 0..whole.len() {
             let judged = judge(&whole.as_bytes()[..end]);
-            assert_eq!(judged, Judged::NeedMore { proceed: false }, "{end}");
+            let known = if end < whole.len() - 5 { 0 } else { whole.len() };
+            assert_eq!(judged, Judged::NeedMore { proceed: false, whole: known }, "{end}");
         }
         assert!(matches!(judge(whole.as_bytes()), Judged::Whole(_)));
         let waits = "PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n";
-        assert_eq!(judge(waits.as_bytes()), Judged::NeedMore { proceed: true });
+        assert_eq!(judge(waits.as_bytes()), Judged::NeedMore { proceed: true, whole: waits.len() + 1 });
     }
 
     #[test]

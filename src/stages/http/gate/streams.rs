@@ -6,13 +6,15 @@ use tiny_http::HTTPVersion;
 
 use super::link::State;
 use super::{Gate, PATIENCE_NS, request};
-use crate::plan::FRAMES_BYTES;
+use crate::plan::{CROWDED_FRAMES, FRAMES_BYTES};
 use crate::runtime::clock::Now;
 use crate::stages::http::Phase;
 use crate::stages::http::sse::{HEAD, Stream};
 
-/// How long a reader may take nothing while frames take more than half of [`FRAMES_BYTES`], ns.
-const CROWDED_NS: u64 = 1_000_000_000;
+/// How long the reader that lags most may lag while frames take more than half of [`FRAMES_BYTES`], ns.
+const CROWDED_NS: u64 = 2_000_000_000;
+/// How often streams are looked at while there is other work, ns.
+const LOOK_NS: u64 = 1_000_000;
 /// When to look again whether publish has taken earlier newcomers, ns.
 const AGAIN_NS: u64 = 1_000_000;
 
@@ -32,7 +34,7 @@ impl Gate {
             link.deadline_ns = now.mono_ns + PATIENCE_NS;
             link.taken_ns = now.mono_ns;
             let (shared, subscribe) = (&self.options.shared, &mut self.options.subscribe);
-            if shared.phase() >= Phase::Closing {
+            if shared.phase() >= Phase::Closing || subscribe.is_abandoned() {
                 // It ends at once, because the daemon does: its reader comes again by itself after
                 // `retry`, which it would not after an error.
                 link.answer(HEAD.as_bytes());
@@ -53,24 +55,33 @@ impl Gate {
         worked
     }
 
-    /// Finds the streams that have something to give, and those that take too much.
-    pub(super) fn look_at_streams(&mut self, now: Now) {
-        let mut stalled = None;
+    /// Finds the streams that have something to give, and the one that takes too much; whether there is work.
+    pub(super) fn look_at_streams(&mut self, now: Now) -> bool {
+        if !self.busy.is_empty() && now.mono_ns < self.next_look_ns {
+            return true;
+        }
+        self.next_look_ns = now.mono_ns + LOOK_NS;
+        let is_over = self.options.subscribe.is_abandoned();
+        let mut worst = (CROWDED_FRAMES, 0);
         let crowded = self.options.shared.held.load(Ordering::Relaxed) > FRAMES_BYTES / 2;
         for at in 0..self.streams.len() {
             let slot = self.streams[at];
-            let Some(Some(link)) = self.links.get(slot) else { continue };
+            let Some(Some(link)) = self.links.get_mut(slot) else { continue };
+            let Some(stream) = &mut link.stream else { continue };
+            if is_over {
+                stream.publish_has_ended();
+            }
+            if crowded && let (frames, CROWDED_NS..) = stream.lag(now.mono_ns) {
+                worst = worst.max((frames, slot));
+            }
             if link.wants_more(true) {
                 self.queue(slot);
-            } else if crowded && link.stream.as_ref().is_some_and(Stream::waits) {
-                stalled = stalled.max(Some((now.mono_ns.saturating_sub(link.taken_ns), slot)));
             }
         }
-        if let Some((stalled_ns, slot)) = stalled
-            && stalled_ns >= CROWDED_NS
-        {
-            self.evict(slot);
+        if worst.0 > CROWDED_FRAMES {
+            self.evict(worst.1);
         }
+        !self.busy.is_empty()
     }
 
     /// When to open the next stream, monotonic ns, if some are waited for.
