@@ -183,3 +183,47 @@ fn a_thousand_readers_of_the_stream_half_of_which_do_not_read() {
         "threads": threads, "most_threads": most_threads }),
     );
 }
+
+/// It takes something all the time, so nobody's patience ends; but results are large, and what waits for it is
+/// most of what may wait for all.
+#[test]
+fn a_reader_far_behind_is_put_out_for_those_who_keep_up() {
+    const GROUPS: usize = 100;
+    let record = Record::begin("faults", "far_behind");
+    let config = "[time]\nwatermark_delay = \"0s\"\n[publish]\nhistory_bytes = \"64KiB\"\n\
+         [[window]]\nname = \"w\"\nkind = \"tumbling\"\nsize = \"1s\"\ngroup_by = [\"source\"]\n";
+    let daemon = Daemon::start(1, 1, config);
+    let start_kib = daemon.status("VmRSS");
+    let mut slow = subscribe(&daemon);
+    socket2::SockRef::from(&slow).set_recv_buffer_size(4_096).unwrap();
+    slow.set_nonblocking(true).unwrap();
+    let quick = subscribe(&daemon);
+    quick.set_nonblocking(true).unwrap();
+    let mut quick = Reader { stream: quick, rest: Vec::new(), results: 0, ended: false };
+    wait_for("both to read", || (daemon.metric("flumen_sse_subscribers") == 2).then_some(()));
+
+    let fields: Vec<_> = (0..40).map(|n| format!("\"field-{n}\":{n}")).collect();
+    let fields = fields.join(",");
+    let mut socket = daemon.connect("/ws/ingest?ack=1");
+    let begin_s = now_s().floor() - 86_000.0;
+    let mut room = vec![0; 64 * 1024];
+    let (mut second, mut taken, mut most_kib) = (0, 0, 0);
+    while daemon.metric("flumen_sse_evictions_total") == 0 {
+        second += 1;
+        let time = begin_s + second as f64;
+        let event = |n| format!(r#"{{"source":"s{n}","type":"t","timestamp":{time},"data":{{{fields}}}}}"#);
+        let events: Vec<_> = (0..GROUPS).map(event).collect();
+        socket.send(Message::text(format!("[{}]", events.join(",")))).unwrap();
+        wait_for("all results at the reader that keeps up", || {
+            (quick.read(&mut room) >= (second - 1) * GROUPS).then_some(())
+        });
+        taken += slow.read(&mut room[..8_192]).unwrap_or(0);
+        most_kib = most_kib.max(daemon.status("VmRSS"));
+        assert!(second < 2_000, "it goes on reading, and nobody minds");
+    }
+    assert!(taken > 0 && !quick.ended);
+    let grown_kib = most_kib - start_kib;
+    assert!(grown_kib < 128 * 1024, "{grown_kib} KiB more");
+    read_ack(&mut socket, second as u64);
+    record.passed(json!({ "results": second * GROUPS, "grown_kib": grown_kib }));
+}
