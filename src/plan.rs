@@ -277,7 +277,12 @@ impl fmt::Display for Plan {
         writeln!(f, "  publish    {}", core(&self.publish))?;
         writeln!(f, "  http       not pinned")?;
         writeln!(f, "memory of rings, pools and history, at most:")?;
-        for (what, bytes) in self.memory.iter().chain(&self.unread) {
+        for (what, bytes) in &self.memory {
+            writeln!(f, "  {:>9} KiB  {what}", bytes / 1024)?;
+        }
+        writeln!(f, "  {:>9} KiB  together", self.lasting_bytes() / 1024)?;
+        writeln!(f, "and until HTTP clients that do not read are put out:")?;
+        for (what, bytes) in &self.unread {
             writeln!(f, "  {:>9} KiB  {what}", bytes / 1024)?;
         }
         writeln!(f, "  {:>9} KiB  in all", self.memory_bytes() / 1024)?;

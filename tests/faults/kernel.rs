@@ -127,7 +127,7 @@ fn a_stream_of_new_names_stays_below_the_bound_that_check_prints() {
     let plan = String::from_utf8(output.stdout).unwrap();
     let bound_kib: u64 = plan
         .lines()
-        .find_map(|line| line.trim().strip_suffix("KiB  in all")?.trim().parse().ok())
+        .find_map(|line| line.trim().strip_suffix("KiB  together")?.trim().parse().ok())
         .unwrap_or_else(|| panic!("a bound in {plan}"));
     let bound_kib = bound_kib + names_kib;
     let start_kib = daemon.status("VmRSS");
