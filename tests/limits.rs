@@ -7,16 +7,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 
-use common::{Daemon, LAYOUTS, PATIENCE, event, now_s, read_ack, read_close, wait_for};
+use common::{Daemon, LAYOUTS, PATIENCE, event, now_s, read_ack, read_close, upgrade, wait_for};
 use tungstenite::Message;
-
-/// A request to open a WebSocket, with `more` header lines.
-fn upgrade(path: &str, more: &str) -> String {
-    format!(
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
-    )
-}
 
 /// Sends bytes to the ingest port; the status and the body of the answer.
 fn ask(daemon: &Daemon, bytes: &str) -> (u16, String) {

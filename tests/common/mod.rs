@@ -237,6 +237,14 @@ impl Drop for Daemon {
     }
 }
 
+/// A request to open a WebSocket, with `more` header lines.
+pub fn upgrade(path: &str, more: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
+    )
+}
+
 /// Opens a WebSocket.
 pub fn connect(address: SocketAddr, path: &str) -> WebSocket<TcpStream> {
     let stream = TcpStream::connect(address).unwrap();

@@ -8,15 +8,11 @@ use socket2::SockRef;
 use tungstenite::protocol::Role;
 use tungstenite::{Message, WebSocket};
 
-use crate::common::{Daemon, PATIENCE, wait_for};
+use crate::common::{Daemon, PATIENCE, upgrade, wait_for};
 use crate::servers::{CLOSE, PING, Polite, Record, Server, TEXT, frame};
 
 fn request(more: &str) -> Vec<u8> {
-    format!(
-        "GET /ws/ingest?ack=1 HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
-    )
-    .into_bytes()
+    upgrade("/ws/ingest?ack=1", more).into_bytes()
 }
 
 fn raw(server: &Server) -> TcpStream {

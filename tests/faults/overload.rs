@@ -9,13 +9,11 @@ use serde_json::json;
 use tungstenite::{Message, WebSocket, protocol::Role};
 
 use crate::common::record::Record;
-use crate::common::{Daemon, PATIENCE, collect_windows, event, now_s, read_ack, wait_for};
+use crate::common::{Daemon, PATIENCE, collect_windows, event, now_s, read_ack, upgrade, wait_for};
 use crate::rig::{Greedy, Polite, Traced, can_trace, settled, wait_backpressure};
 
 /// Blocks of 64 KiB: more than rings, pools and the kernel's buffers of one connection hold.
 const BLOCKS: usize = 600;
-const UPGRADE: &str = "GET /ws/ingest HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 /// Clients that fill a ring of chunks together.
 const CROWD: usize = 140;
 
@@ -65,7 +63,7 @@ fn a_full_ring_anywhere_stops_reading_and_nothing_is_lost() {
         let bytes = settled("bytes to stand still", bytes_read);
         // Who comes now waits, and is not put out for that; who says nothing is.
         let mut newcomer = TcpStream::connect(daemon.ingest).unwrap();
-        newcomer.write_all(UPGRADE.as_bytes()).unwrap();
+        newcomer.write_all(upgrade("/ws/ingest", "").as_bytes()).unwrap();
         let _silent = TcpStream::connect(daemon.ingest).unwrap();
         let timeouts = || daemon.metric("flumen_handshakes_refused_total{reason=\"timeout\"}");
         wait_for("the silent one to be put out", || (timeouts() > 0).then_some(()));
