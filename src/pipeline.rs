@@ -371,7 +371,8 @@ pub fn start(
     bells.reverse();
     // The gate goes on when the stages have ended.
     let mut http_workers = Vec::from_iter(stages.pop());
-    for meter in meters {
+    // The meter behind theirs is that of the dead letters' file, if there is one.
+    for meter in meters.take(http::WORKERS) {
         let (shared, own) = (Arc::clone(&shared), Arc::clone(&meter));
         http_workers.push(spawner.spawn(meter, None, move || http::work(&shared, &own))?);
     }
