@@ -179,9 +179,13 @@ impl Stream {
         now_ns.saturating_sub(self.given_ns) >= KEEP_ALIVE_NS
     }
 
-    /// How many frames wait, and for how long there have been some, ns.
-    pub fn lag(&self, now_ns: u64) -> (usize, u64) {
-        (self.frames.len(), now_ns.saturating_sub(self.current_ns))
+    /// How many frames wait, and for how long there have been some, ns; exact to how often this is asked.
+    pub fn lag(&mut self, now_ns: u64) -> (usize, u64) {
+        let waiting = self.frames.len();
+        if waiting == 0 {
+            self.current_ns = now_ns;
+        }
+        (waiting, now_ns.saturating_sub(self.current_ns))
     }
 
     /// Whether publish gives no more.

@@ -71,7 +71,9 @@ impl Gate {
             if is_over {
                 stream.publish_has_ended();
             }
-            if crowded && let (frames, CROWDED_NS..) = stream.lag(now.mono_ns) {
+            if let (frames, CROWDED_NS..) = stream.lag(now.mono_ns)
+                && crowded
+            {
                 worst = worst.max((frames, slot));
             }
             if link.wants_more(true) {
