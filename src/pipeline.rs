@@ -156,7 +156,7 @@ impl Core {
                 parse::Ports { chunks: chunks_rx, buffers, replies, letters: letters_tx, shards: outlets };
             parses.push(Parse::new(
                 ports,
-                parse_options(config, &window_plan, &settings, &dictionary, &parse_counters[lane]),
+                parse_options(config, lanes, &window_plan, &settings, &dictionary, &parse_counters[lane]),
             ));
             lane_ends.push(LaneEnds {
                 chunks,

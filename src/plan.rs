@@ -234,6 +234,7 @@ impl Plan {
             ("dead letters for the file", filed),
             ("late event rings", shards * LATE * size_of::<LateEvent>()),
             ("history of results", config.publish.history_bytes),
+            ("messages that have come in part", config.limits.unfinished_size),
         ]
     }
 

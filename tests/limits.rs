@@ -10,6 +10,47 @@ use std::process::Command;
 use common::{Daemon, LAYOUTS, PATIENCE, event, now_s, read_ack, read_close, upgrade, wait_for};
 use tungstenite::Message;
 
+/// The beginning of a masked text frame: its header, and of its payload the event and so many spaces.
+fn begun(event: &str, len: usize, spaces: usize) -> Vec<u8> {
+    let mut bytes = vec![0x81, 0xff];
+    bytes.extend_from_slice(&(len as u64).to_be_bytes());
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(event.as_bytes());
+    bytes.resize(bytes.len() + spaces, b' ');
+    bytes
+}
+
+#[test]
+fn unfinished_messages_are_bounded_together() {
+    let daemon = Daemon::start(1, 1, "[limits]\nunfinished_size = \"4MiB\"\n");
+    let closed = || daemon.metric("flumen_unfinished_messages_closed_total");
+    let (len, sent) = (1 << 20, 900_000);
+    let mut clients: Vec<_> = (0..12).map(|_| daemon.connect("/ws/ingest?ack=1")).collect();
+    let event = event("slow", now_s(), 1.0);
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.get_mut().write_all(&begun(&event, len, sent)).unwrap();
+        // Each takes a little less than 1 MiB: there is room for four.
+        let bytes = (n + 1) as u64 * sent as u64;
+        wait_for("it to be read", || {
+            (daemon.stats()["processor"]["bytes_processed"].as_u64() >= Some(bytes)).then_some(())
+        });
+    }
+    wait_for("those over the limit to be closed", || (closed() == 8).then_some(()));
+    // Beside them a whole message of that size is no matter, as it does not last.
+    let mut quick = daemon.connect("/ws/ingest?ack=1");
+    quick.send(Message::text(event.clone() + &" ".repeat(sent))).unwrap();
+    assert_eq!(read_ack(&mut quick, 1).1["accepted"], 1);
+    // Those whose messages were oldest have gone; those that are left end theirs.
+    let gone = closed() as usize;
+    assert!((8..12).contains(&gone), "{gone}");
+    let codes: Vec<_> = clients.drain(..gone).map(|mut client| read_close(&mut client)).collect();
+    assert!(codes.iter().all(|code| *code == Some(1013)), "{codes:?}");
+    for mut client in clients {
+        client.get_mut().write_all(&vec![b' '; len - sent - event.len()]).unwrap();
+        assert_eq!(read_ack(&mut client, 1).1["accepted"], 1);
+    }
+}
+
 /// Sends bytes to the ingest port; the status and the body of the answer.
 fn ask(daemon: &Daemon, bytes: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(daemon.ingest).unwrap();

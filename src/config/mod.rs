@@ -195,6 +195,8 @@ pub struct DeadLetters {
 pub struct Limits {
     /// Bytes of one WebSocket message.
     pub message_size: usize,
+    /// Bytes of messages that have come in part, of all connections.
+    pub unfinished_size: usize,
     /// Events of one message.
     pub events_per_message: usize,
     /// Numeric fields and dimensions of one event.

@@ -185,6 +185,17 @@ impl Decoder {
         outcome
     }
 
+    /// Memory of a message that has come in part, in bytes.
+    pub fn carried(&self) -> usize {
+        self.carry.capacity()
+    }
+
+    /// Ends the conversation, as a violation does.
+    pub fn give_up(&mut self) {
+        self.closed = true;
+        self.carry = Vec::new();
+    }
+
     /// Whether a close frame or a violation has ended the conversation.
     pub fn is_closed(&self) -> bool {
         self.closed

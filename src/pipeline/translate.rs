@@ -24,6 +24,7 @@ use crate::windowing::watermark::Watermark;
 
 pub(super) fn parse_options(
     config: &Config,
+    lanes: usize,
     windows: &WindowPlan,
     settings: &Arc<Cell<Settings>>,
     dictionary: &Arc<Dictionary>,
@@ -32,6 +33,7 @@ pub(super) fn parse_options(
     parse::Options {
         timestamp_unit: timestamp_unit(config),
         overload: config.ingest.overload,
+        lanes,
         windows: windows.clone(),
         settings: Arc::clone(settings),
         dictionary: Arc::clone(dictionary),

@@ -12,6 +12,7 @@
 
 mod fields;
 mod sort;
+mod unfinished;
 mod work;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::runtime::wake::{INPUT, SPACE};
 use crate::stages::settings::Settings;
 use crate::telemetry::counters::ParseCounters;
 use sort::Sorter;
+use unfinished::{Carried, Unfinished};
 use work::{Tally, Work};
 
 /// A turn is long enough to pay for waking the others at its end, and short enough to stay
@@ -68,6 +70,8 @@ pub struct Options {
     pub windows: WindowPlan,
     /// The names known to all threads.
     pub dictionary: Arc<Dictionary>,
+    /// How many parse threads there are.
+    pub lanes: usize,
     /// This thread's counters.
     pub counters: Arc<ParseCounters>,
 }
@@ -76,6 +80,7 @@ struct Conn {
     id: ConnId,
     ack: bool,
     decoder: Decoder,
+    carried: Carried,
     frames: u64,
     accepted: u64,
     rejected: u64,
@@ -130,6 +135,7 @@ impl Outlet {
 pub struct Parse {
     chunks: Rx<Chunk>,
     conns: Vec<Option<Conn>>,
+    unfinished: Unfinished,
     reader: event::Reader,
     work: Work,
     timestamp_unit: TimestampUnit,
@@ -147,6 +153,7 @@ impl Parse {
         Self {
             chunks: ports.chunks,
             conns: Vec::new(),
+            unfinished: Unfinished::new(options.lanes),
             reader: event::Reader::new(limits).with_strings(options.windows.strings),
             work: Work {
                 buffers: ports.buffers,
@@ -185,6 +192,7 @@ impl Parse {
                     id: conn,
                     ack,
                     decoder: Decoder::new(self.work.settings.value().message_size),
+                    carried: Carried::default(),
                     frames: 0,
                     accepted: 0,
                     rejected: 0,
@@ -195,9 +203,9 @@ impl Parse {
             }
             Chunk::Closed { conn } => {
                 if let Some(place) = self.conns.get_mut(conn.slot as usize)
-                    && place.as_ref().is_some_and(|c| c.id == conn)
+                    && let Some(gone) = place.take_if(|c| c.id == conn)
                 {
-                    *place = None;
+                    self.unfinished.forget(&gone);
                 }
             }
             Chunk::Data { conn, mut buffer, len, arrival } => {
@@ -208,6 +216,8 @@ impl Parse {
                     let bytes = &mut buffer[..len];
                     take_apart(open, bytes, shed, &mut self.reader, &mut self.work);
                     self.work.acknowledge(open);
+                    self.unfinished.note(open, arrival.mono_ns);
+                    self.unfinished.settle(&mut self.conns, &mut self.work);
                 }
                 self.work.end();
                 // The pool has as many places as there are buffers, so this never fails; a

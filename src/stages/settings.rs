@@ -18,6 +18,8 @@ pub struct Settings {
     pub max_future: Duration,
     /// Bytes of one message; one that has begun keeps the limit it began with.
     pub message_size: usize,
+    /// Bytes of messages that have come in part, of all connections.
+    pub unfinished_size: usize,
     /// Events of one message.
     pub events_per_message: usize,
     /// Numeric fields and dimensions of one event.
@@ -50,6 +52,7 @@ impl Settings {
             rules: config.event_rules(),
             max_future: config.time.max_future,
             message_size: limits.message_size,
+            unfinished_size: limits.unfinished_size,
             events_per_message: limits.events_per_message,
             fields_per_event: limits.fields_per_event,
             nesting: limits.nesting,

@@ -87,6 +87,8 @@ pub struct ParseCounters {
     pub letters_lost: Counter,
     /// Numeric fields that were left out of their events because there were too many names.
     pub fields_left_out: Counter,
+    /// Connections closed for `limits.unfinished_size`.
+    pub unfinished_closed: Counter,
     /// Strings that were left out of their events because they were too long.
     pub strings_left_out: Counter,
     /// By family of windows: events that began a new group when there were too many, and that

@@ -166,7 +166,7 @@ fn a_stream_of_new_names_stays_below_the_bound_that_check_prints() {
 #[test]
 fn reading_stops_at_the_memory_limit_until_windows_have_closed() {
     let record = Record::begin("faults", "memory_limit");
-    let config = "[limits]\nmemory = \"64MiB\"\nnew_keys_per_second = 0\n\
+    let config = "[limits]\nmemory = \"64MiB\"\nunfinished_size = \"1MiB\"\nnew_keys_per_second = 0\n\
                   [time]\nwatermark_delay = \"0s\"\nidle_timeout = \"200ms\"\n[publish]\nhistory_bytes = \"64KiB\"\n\
                   [[window]]\nname = \"w\"\nkind = \"tumbling\"\nsize = \"2s\"\ngroup_by = [\"source\"]\n";
     let daemon = Daemon::start(1, 1, config);

@@ -187,6 +187,11 @@ pub static OPTIONS: &[Opt] = &[
         "Longest WebSocket message; a longer one closes the connection with 1009.",
     ).reloadable(),
     opt(
+        "limits.unfinished_size",
+        Kind::Size(64 << 10, 64 << 30, place!(limits.unfinished_size)),
+        "Messages that have come only in part, of all connections together (one always has room). What is over closes connections with 1013: first those whose message is large and has been coming for long.",
+    ).reloadable(),
+    opt(
         "limits.events_per_message",
         Kind::Whole(1, 1_000_000, place!(limits.events_per_message)),
         "Events in one message; the rest of a longer batch is one rejected event.",

@@ -91,6 +91,7 @@ fn events(text: &mut Text, shared: &Shared) {
     text.single("flumen_dead_letters_written_total", t.letters.written.get());
     text.each("flumen_dead_letters_unwritten_total", "reason", t.letters.lost());
     text.single("flumen_fields_left_out_total", t.parse_sum(|p| &p.fields_left_out));
+    text.single("flumen_unfinished_messages_closed_total", t.parse_sum(|p| &p.unfinished_closed));
     text.single("flumen_strings_left_out_total", t.parse_sum(|p| &p.strings_left_out));
 }
 

@@ -4,6 +4,8 @@
 //! second while there are any, the silent ones eight times in `ingest.ping_interval`. What comes on a
 //! connection costs one store.
 
+use std::sync::atomic::Ordering;
+
 use super::connection::State;
 use super::{Ingest, SWEEP_NS};
 use crate::runtime::clock::Now;
@@ -90,8 +92,10 @@ impl Ingest {
                 | State::Lingering { deadline_ns } => {
                     if now.mono_ns >= deadline_ns {
                         if let State::Handshake { .. } = conn.state {
-                            // Who waits for us is not late.
-                            if conn.queued && !conn.read_closed {
+                            // Who waits for us is not late; but at `limits.memory` what it has sent so far
+                            // is memory.
+                            let stopped = self.options.orders.stop_reading.load(Ordering::Relaxed);
+                            if conn.queued && !conn.read_closed && !stopped {
                                 self.impatient = true;
                                 continue;
                             }

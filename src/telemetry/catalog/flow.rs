@@ -97,6 +97,13 @@ pub const FLOW: &[Metric] = &[
         "Strings longer than limits.string_size, which are in no group and no count of distinct values.",
         "increase(flumen_strings_left_out_total[1h])",
     ),
+    metric(
+        "flumen_unfinished_messages_closed_total",
+        Counter,
+        &[],
+        "Connections closed because limits.unfinished_size was reached and their message was large and slow.",
+        "increase(flumen_unfinished_messages_closed_total[1h])",
+    ),
     // Sockets.
     metric(
         "flumen_messages_received_total",
