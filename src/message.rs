@@ -49,6 +49,11 @@ pub enum Chunk {
         /// When it was read; strictly rising within a lane.
         arrival: Now,
     },
+    /// The peer sends no more, and may still listen.
+    Ended {
+        /// Which.
+        conn: ConnId,
+    },
     /// The connection has gone; nothing more of it will come.
     Closed {
         /// Which.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::io::Write;
 use tungstenite::Message;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
-use tungstenite::protocol::frame::{Frame, FrameHeader};
+use tungstenite::protocol::frame::{CloseFrame, Frame, FrameHeader};
 
 /// Short windows that never close by themselves during a test.
 const CONFIG: &str = "[limits]\nevent_types = 5\nkeys = 40\nfield_names = 300\n";
@@ -298,4 +298,29 @@ fn overload_drop_counts_what_it_drops() {
     assert_eq!(ack["rejected"], events["dropped"]);
     assert_eq!(number(&ack["accepted"]), number(&events["applied"]));
     println!("dropped {} of {}", events["dropped"], events["received"]);
+}
+
+/// A peer may shut its sending side behind its last frame, with or without a close frame, and still listen.
+#[test]
+fn who_says_no_more_gets_its_acks_and_the_close() {
+    for (lanes, windows) in LAYOUTS {
+        let daemon = Daemon::start(lanes, windows, "");
+        for n in 0..40 {
+            let mut socket = daemon.connect("/ws/ingest?ack=1");
+            socket.send(Message::text(event("last", now_s(), 1.0))).unwrap();
+            let code = if n % 2 == 0 {
+                1000
+            } else {
+                let frame = CloseFrame { code: 4000.into(), reason: "".into() };
+                socket.close(Some(frame)).unwrap();
+                4000
+            };
+            socket.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+            let ack = socket.read().unwrap();
+            assert!(ack.to_text().unwrap().contains(r#""seq":1,"accepted":1"#), "{n}: {ack}");
+            assert_eq!(read_close(&mut socket), Some(code), "{n}");
+        }
+        daemon.wait_received(40);
+        wait_for("all to be gone", || (daemon.metric("flumen_connections") == 0).then_some(()));
+    }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::config::Overload;
 use crate::event;
-use crate::event::frame::{Decoder, Item as FrameItem, Violation};
+use crate::event::frame::{Answer, Decoder, Item as FrameItem, Violation};
 use crate::event::time::TimestampUnit;
 use crate::message::{Buffer, Chunk, ConnId, DeadLetter, Item, Reply};
 use crate::plan::windows::WindowPlan;
@@ -43,6 +43,9 @@ const BYTES_PER_TURN: usize = 512 * 1024;
 const ERRORS_PER_SECOND: u32 = 10;
 /// Bytes of a rejected event that its dead letter keeps.
 const LETTER_BYTES: usize = 1_024;
+
+/// To a peer that has shut its sending side without a close frame.
+const END_OF_STREAM: Answer<'static> = Answer::Close { code: 1000, reason: "" };
 
 /// The ends of the rings a parse thread holds.
 pub struct Ports {
@@ -200,6 +203,14 @@ impl Parse {
                     error_second: 0,
                     errors_in_second: 0,
                 });
+            }
+            Chunk::Ended { conn } => {
+                if let Some(Some(open)) = self.conns.get_mut(conn.slot as usize)
+                    && open.id == conn
+                    && !open.decoder.is_closed()
+                {
+                    self.work.answer(open, END_OF_STREAM);
+                }
             }
             Chunk::Closed { conn } => {
                 if let Some(place) = self.conns.get_mut(conn.slot as usize)

@@ -113,6 +113,8 @@ pub struct Connection {
     /// The peer sends no more, or something has failed: reads go on to the end, which raises no
     /// further event.
     pub read_closed: bool,
+    /// The end of what the peer sends has been read.
+    pub ended: bool,
     /// Number of its newest chunk on the lane; 0: none.
     pub newest_chunk: u64,
     /// When something last came, monotonic ns.
@@ -142,6 +144,7 @@ impl Connection {
             seat: None,
             queued: false,
             read_closed: false,
+            ended: false,
             newest_chunk: 0,
             heard_ns: 0,
             pinged_ns: 0,
@@ -248,6 +251,11 @@ impl Connection {
         let moved = self.backlog() != before;
         self.flush()?;
         Ok(moved)
+    }
+
+    /// Whether the peer has said its last word, and has ours.
+    pub fn is_over(&self) -> bool {
+        self.ended && self.backlog() == 0 && matches!(self.state, State::Lingering { .. })
     }
 
     /// A notice, left out when the client does not read.

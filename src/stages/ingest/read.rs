@@ -81,7 +81,7 @@ impl Ingest {
         match conn.stream.read(&mut buffer) {
             Ok(0) => {
                 self.pool.push(buffer);
-                self.drop_connection(slot);
+                self.end_of_stream(slot);
                 true
             }
             Ok(len) => {
@@ -109,6 +109,25 @@ impl Ingest {
                 false
             }
         }
+    }
+
+    /// The peer sends no more. It may still listen: what it is owed for what it has sent goes out first,
+    /// and a close frame.
+    fn end_of_stream(&mut self, slot: u32) {
+        let Some(Some(conn)) = self.connections.get_mut(slot as usize) else { return };
+        match conn.state {
+            State::Handshake { .. } | State::Lingering { .. } => return self.drop_connection(slot),
+            State::Open | State::Finishing { .. } if conn.ended => {}
+            State::Open => {
+                if let Some(chunks) = self.ports.chunks.as_mut() {
+                    // `has_room` has seen a place. The parse thread answers with a close, behind all acks.
+                    let pushed = chunks.push(Chunk::Ended { conn: conn.id });
+                    debug_assert!(pushed.is_ok());
+                }
+            }
+            State::Finishing { .. } => {}
+        }
+        conn.ended = true;
     }
 
     /// Bytes have come: part of a handshake, frames, or nothing anybody wants any more.

@@ -70,6 +70,10 @@ impl Ingest {
                     return false;
                 }
             }
+            if conn.is_over() {
+                self.drop_connection(slot);
+                return false;
+            }
             // Once it has been asked to close it has a deadline.
             self.impatient |= conn.state != State::Open;
             // What waits for the socket comes back with its writable event.
