@@ -224,6 +224,8 @@ impl Plan {
         let (lanes, shards) = (self.parse.len(), self.window.len());
         let filed = if config.deadletters.file.is_empty() { 0 } else { FILED_LETTERS };
         let filed = filed * (size_of::<DeadLetter>() + 1_024);
+        let memory = Some(config.limits.memory).filter(|&bytes| bytes > 0).unwrap_or(usize::MAX);
+        let unfinished = config.limits.unfinished_size.min(memory / 4);
         vec![
             ("read buffers", lanes * self.buffers_per_lane * BUFFER_BYTES),
             ("chunk rings", lanes * CHUNKS * size_of::<Chunk>()),
@@ -234,7 +236,7 @@ impl Plan {
             ("dead letters for the file", filed),
             ("late event rings", shards * LATE * size_of::<LateEvent>()),
             ("history of results", config.publish.history_bytes),
-            ("messages that have come in part", config.limits.unfinished_size),
+            ("messages that have come in part", unfinished),
         ]
     }
 

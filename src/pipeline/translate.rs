@@ -11,6 +11,7 @@ use crate::event;
 use crate::plan::Plan;
 use crate::plan::windows::{WindowPlan, micros};
 use crate::runtime::cell::Cell;
+use crate::runtime::memory;
 use crate::runtime::names::Dictionary;
 use crate::stages::ingest::Terms;
 use crate::stages::ingest::addresses::Addresses;
@@ -34,6 +35,7 @@ pub(super) fn parse_options(
         timestamp_unit: timestamp_unit(config),
         overload: config.ingest.overload,
         lanes,
+        memory_bytes: usize::try_from(memory::default_limit_bytes()).unwrap_or(usize::MAX),
         windows: windows.clone(),
         settings: Arc::clone(settings),
         dictionary: Arc::clone(dictionary),

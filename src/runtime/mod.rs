@@ -10,6 +10,7 @@ pub mod descriptors;
 pub mod door;
 pub mod heap;
 pub mod inline;
+pub mod memory;
 pub mod names;
 pub mod progress;
 pub mod ring;

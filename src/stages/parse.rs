@@ -75,6 +75,8 @@ pub struct Options {
     pub dictionary: Arc<Dictionary>,
     /// How many parse threads there are.
     pub lanes: usize,
+    /// `limits.memory` where it is 0, bytes.
+    pub memory_bytes: usize,
     /// This thread's counters.
     pub counters: Arc<ParseCounters>,
 }
@@ -156,7 +158,7 @@ impl Parse {
         Self {
             chunks: ports.chunks,
             conns: Vec::new(),
-            unfinished: Unfinished::new(options.lanes),
+            unfinished: Unfinished::new(options.lanes, options.memory_bytes),
             reader: event::Reader::new(limits).with_strings(options.windows.strings),
             work: Work {
                 buffers: ports.buffers,

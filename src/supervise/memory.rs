@@ -2,11 +2,10 @@
 //! So main looks at how much memory the process has, and at `limits.memory` reading stops, as it does when a
 //! ring is full, until windows have closed. The kernel would end the process instead, and all windows with it.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::pipeline::Running;
-use crate::runtime::heap;
+use crate::runtime::{heap, memory};
 use crate::telemetry::process;
 
 /// Memory grows no faster than this, bytes a second: looks are no further apart than it takes to the limit.
@@ -35,7 +34,7 @@ impl Memory {
     /// Begins to look; rings, pools and history may take `fixed_bytes`.
     pub fn new(fixed_bytes: usize, now: Instant) -> Self {
         Self {
-            default_bytes: available_bytes() / 4 * 3,
+            default_bytes: memory::default_limit_bytes(),
             fixed_bytes: fixed_bytes as u64,
             limit_bytes: 0,
             give_back_at: now,
@@ -112,29 +111,6 @@ fn wait(used: u64, limit: u64) -> Duration {
     Duration::from_nanos(u64::try_from(left_ns).unwrap_or(u64::MAX)).clamp(SOONEST, LATEST)
 }
 
-/// What the process may have: of the machine's memory and the limits of its control groups (cgroups(7), version
-/// 2) the least.
-fn available_bytes() -> u64 {
-    let read = |path: &str| fs::read_to_string(path).ok();
-    // Not from /proc/meminfo, which services may not be shown.
-    let machine = rustix::system::sysinfo();
-    let machine = (machine.totalram as u64).saturating_mul(machine.mem_unit.into());
-    let own = read("/proc/self/cgroup").and_then(|text| own_group(&text).map(str::to_owned));
-    let groups = own.iter().flat_map(|own| parents(own));
-    let limits =
-        groups.filter_map(|group| read(&format!("/sys/fs/cgroup{group}/memory.max"))?.trim().parse().ok());
-    limits.fold(machine, u64::min)
-}
-
-fn own_group(cgroup: &str) -> Option<&str> {
-    cgroup.lines().find_map(|line| line.strip_prefix("0::"))
-}
-
-/// A group and those above it.
-fn parents(group: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(group.trim_end_matches('/')), |group| Some(&group[..group.rfind('/')?]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,17 +127,5 @@ mod tests {
         assert_eq!(wait(0, 100 * gib), LATEST);
         assert_eq!(wait(gib / 2, gib), Duration::from_millis(500));
         assert_eq!(wait(2 * gib, gib), SOONEST);
-    }
-
-    #[test]
-    fn a_group_may_have_what_those_above_it_may() {
-        assert_eq!(
-            own_group("1:name=x:/a\n0::/system.slice/flumen.service\n"),
-            Some("/system.slice/flumen.service")
-        );
-        let groups: Vec<_> = parents("/system.slice/flumen.service").collect();
-        assert_eq!(groups, ["/system.slice/flumen.service", "/system.slice", ""]);
-        assert_eq!(parents("/").collect::<Vec<_>>(), [""]);
-        assert!(available_bytes() > 1 << 20);
     }
 }

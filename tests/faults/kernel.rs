@@ -1,5 +1,6 @@
 //! What the kernel does to a process: no descriptors, a failing system call, a stop, no memory.
 
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -207,6 +208,40 @@ fn reading_stops_at_the_memory_limit_until_windows_have_closed() {
     assert!(peak_kib < 200 * 1024, "{peak_kib} KiB");
     record.passed(json!({ "events": batches * per_batch, "late": count("late"), "fields": fields, "limit_kib": 64 * 1024,
         "peak_kib": peak_kib, "stops": stops }));
+}
+
+/// Messages that are begun and never ended are freed by no window, so they must not bring reading to a stop.
+#[test]
+fn unfinished_messages_do_not_hold_up_others_at_the_memory_limit() {
+    let record = Record::begin("faults", "unfinished");
+    let config = "[limits]\nmemory = \"64MiB\"\n[publish]\nhistory_bytes = \"64KiB\"\n";
+    let daemon = Daemon::start(2, 1, config);
+    let polite = Polite::start(&daemon, "polite");
+    polite.wait_more(20);
+    let clients = 80;
+    let mut begun = vec![0x82, 0xff];
+    begun.extend_from_slice(&(1_u64 << 20).to_be_bytes());
+    begun.resize(begun.len() + 4 + (1 << 20) - 1_000, 0);
+    let held: Vec<_> = (0..clients)
+        .map(|_| {
+            let mut socket = daemon.connect("/ws/ingest");
+            // It may be closed before all is written.
+            socket.get_mut().write_all(&begun).ok();
+            socket
+        })
+        .collect();
+    // A quarter of the limit is theirs.
+    let closed = || daemon.metric("flumen_unfinished_messages_closed_total");
+    wait_for("those over the limit to be closed", || (closed() >= clients - 16).then_some(()));
+    polite.wait_more(50);
+    assert_eq!(daemon.metric("flumen_memory_stops_total"), 0);
+    let peak_kib = daemon.status("VmHWM");
+    assert!(peak_kib < 64 * 1024, "{peak_kib} KiB");
+    let seen = polite.end();
+    assert_eq!(seen.rejected, 0);
+    drop(held);
+    daemon.wait_received(seen.sent);
+    record.passed(json!({ "clients": clients, "closed": closed(), "peak_kib": peak_kib, "polite_p99_ms": seen.p99().as_secs_f64() * 1e3 }));
 }
 
 #[test]

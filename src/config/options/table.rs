@@ -189,7 +189,7 @@ pub static OPTIONS: &[Opt] = &[
     opt(
         "limits.unfinished_size",
         Kind::Size(64 << 10, 64 << 30, place!(limits.unfinished_size)),
-        "Messages that have come only in part, of all connections together (one always has room). What is over closes connections with 1013: first those whose message is large and has been coming for long.",
+        "Messages that have come only in part, of all connections together (one always has room, and a quarter of limits.memory is the most). What is over closes connections with 1013: first those whose message is large and has been coming for long.",
     ).reloadable(),
     opt(
         "limits.events_per_message",

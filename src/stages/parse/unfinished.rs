@@ -23,12 +23,13 @@ pub(super) struct Carried {
 pub(super) struct Unfinished {
     bytes: usize,
     lanes: usize,
+    memory_bytes: usize,
 }
 
 impl Unfinished {
-    /// None yet, in one of so many lanes.
-    pub(super) fn new(lanes: usize) -> Self {
-        Self { bytes: 0, lanes }
+    /// None yet, in one of so many lanes; `memory_bytes`: `limits.memory` where it is 0.
+    pub(super) fn new(lanes: usize, memory_bytes: usize) -> Self {
+        Self { bytes: 0, lanes, memory_bytes }
     }
 
     /// Counts what a connection carries after a read.
@@ -48,12 +49,13 @@ impl Unfinished {
         self.bytes -= conn.carried.bytes;
     }
 
-    /// Ends connections until the rest is within this lane's part of `limits.unfinished_size`, in which one
-    /// message always has room: first those whose message is large and has been coming for long.
+    /// Ends connections until the rest is within this lane's part of `limits.unfinished_size`, which is a
+    /// quarter of `limits.memory` at most, and in which one message always has room: first those whose message is large and has been coming for long.
     pub(super) fn settle(&mut self, conns: &mut [Option<Conn>], work: &mut Work) {
         let settings = work.settings.value();
         let own = settings.message_size + MAX_CONTROL;
-        let most = (settings.unfinished_size / self.lanes).max(own);
+        let memory = if settings.memory > 0 { settings.memory } else { self.memory_bytes };
+        let most = (settings.unfinished_size.min(memory / 4) / self.lanes).max(own);
         let now_ns = work.arrival.mono_ns;
         while self.bytes > most {
             let weight = |carried: &Carried| {
