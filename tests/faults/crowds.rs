@@ -6,11 +6,12 @@ use std::net::TcpStream;
 use flumen::event::frame::write_masked;
 use flumen::runtime::descriptors;
 use serde_json::json;
-use tungstenite::Message;
+use tungstenite::protocol::Role;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
+use tungstenite::{Message, WebSocket};
 
 use crate::common::record::Record;
-use crate::common::{Daemon, connect, event, now_s, read_ack, read_close, wait_for};
+use crate::common::{Daemon, PATIENCE, connect, event, now_s, read_ack, read_close, wait_for};
 use crate::rig::{Greedy, Polite};
 
 /// So many descriptors for this process, and as many for a daemon; fewer, with a word, where the hard limit
@@ -33,7 +34,7 @@ fn ten_thousand_connections_are_held_and_each_may_send() {
     let config = format!(
         "[ingest]\nconnections = {number}\nhandshake_timeout = \"60s\"\nping_interval = \"0s\"\n[http]\nconnections = 50\n"
     );
-    let daemon = Daemon::start(2, 1, &config);
+    let mut daemon = Daemon::start(2, 1, &config);
     let descriptors = daemon.descriptors();
     let polite = Polite::start(&daemon, "polite");
     polite.wait_more(50);
@@ -57,9 +58,20 @@ fn ten_thousand_connections_are_held_and_each_may_send() {
     assert_eq!(seen.rejected, 0);
     let stats = daemon.wait_received(seen.sent + crowd.len() as u64);
     assert_eq!(stats["events"]["applied"], stats["events"]["received"], "{stats}");
+    // Half of them go, the others are there when the daemon ends, and each is told so.
+    let rest = crowd.split_off(crowd.len() / 2);
     drop(crowd);
-    wait_for("all to be gone", || (daemon.metric("flumen_connections") == 0).then_some(()));
-    wait_for("descriptors to be back", || (daemon.descriptors() <= descriptors).then_some(()));
+    wait_for("half to be gone", || (daemon.metric("flumen_connections") == rest.len() as u64).then_some(()));
+    let held = descriptors + rest.len() as u64;
+    wait_for("descriptors to be back", || (daemon.descriptors() <= held).then_some(()));
+    daemon.signal("TERM");
+    for stream in rest.into_iter().step_by(50) {
+        stream.set_write_timeout(None).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut socket = WebSocket::from_raw_socket(stream, Role::Client, None);
+        assert_eq!(read_close(&mut socket), Some(1001));
+    }
+    assert_eq!(daemon.wait_end().0.code(), Some(0));
     record.passed(json!({ "connections": number, "held_kib": held_kib,
         "polite_p99_ms": seen.p99().as_secs_f64() * 1e3 }));
 }
