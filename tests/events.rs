@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Daemon, LAYOUTS, check_identity, event, now_s, read_ack, read_close, wait_for};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::Write;
 use tungstenite::Message;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -204,6 +204,9 @@ fn violations_close_with_their_code_after_the_final_ack() {
     socket.close(None).unwrap();
     assert_eq!(read_ack(&mut socket, 1).1["accepted"], 1);
     wait_for("all to be gone", || (daemon.stats()["connections"] == 0).then_some(()));
+    }
+}
+
 }
 
 #[test]
@@ -322,5 +325,98 @@ fn who_says_no_more_gets_its_acks_and_the_close() {
         }
         daemon.wait_received(40);
         wait_for("all to be gone", || (daemon.metric("flumen_connections") == 0).then_some(()));
+/// Event time moves with the events alone.
+const BY_TYPE: &str = r#"
+[time]
+watermark_delay = "0s"
+idle_timeout = "1h"
+[limits]
+event_types = 3
+
+[[window]]
+name = "second"
+kind = "tumbling"
+size = "1s"
+group_by = ["type"]
+"#;
+
+/// A stranger uses up all types and leaves: they are forgotten once their windows have closed, what
+/// gets their numbers counts from nothing, and a type that stays goes on as before.
+#[test]
+fn types_of_a_stranger_make_room_when_their_windows_have_closed() {
+    for (lanes, windows) in LAYOUTS {
+        let daemon = Daemon::start(lanes, windows, BY_TYPE);
+        let start_s = (now_s() - 1_000.0).floor();
+        let typed = |kind: &str, at_s: f64| event("s", start_s + at_s, 1.0).replace("sensor_data", kind);
+        // Of each lane one. Whether the event is accepted: not all errors are told.
+        let mut clients: Vec<_> = (0..lanes).map(|_| (daemon.connect("/ws/ingest?ack=1"), 0, 0)).collect();
+        let mut send = |client: usize, text: String| {
+            let (socket, seq, accepted) = &mut clients[client];
+            socket.send(Message::text(text)).unwrap();
+            *seq += 1;
+            let all = read_ack(socket, *seq).1["accepted"].as_u64().unwrap();
+            all > std::mem::replace(accepted, all)
+        };
+        assert!(send(0, typed("kept", 0.0)));
+        let mut stranger = daemon.connect("/ws/ingest?ack=1");
+        let all = ["x0", "x1", "x0", "x1", "x2"].map(|kind| typed(kind, 0.5)).join("\n");
+        stranger.send(Message::text(all)).unwrap();
+        let (errors, ack) = read_ack(&mut stranger, 1);
+        assert_eq!((&errors[0]["code"], &ack["accepted"]), (&json!("too_many_types"), &json!(4)));
+        drop(stranger);
+        assert_eq!(daemon.stats()["event_types"], json!({"kept": 1, "x0": 2, "x1": 2}));
+        assert!(!send(0, typed("new", 0.5)));
+        // Time goes on, and the stranger's windows close.
+        assert!(send(0, typed("kept", 5.0)));
+        wait_for("room for a new type", || send(0, typed("new", 5.0)).then_some(()));
+        assert_eq!(daemon.stats()["event_types"], json!({"kept": 2, "new": 1}));
+        assert_eq!(daemon.metric("flumen_keys{kind=\"type\"}"), 2);
+        // No lane takes a number for what it was: not of the new type, nor of one that comes again.
+        for client in 0..lanes as usize {
+            for kind in ["x0", "new", "kept"] {
+                assert!(send(client, typed(kind, 5.0)));
+            }
+        }
+        let n = u64::from(lanes);
+        assert_eq!(daemon.stats()["event_types"], json!({"kept": 2 + n, "new": 1 + n, "x0": n}));
+        assert!(send(0, typed("kept", 9.0)));
+        let results = wait_for("the results", || {
+            let results = daemon.json(&format!("/api/aggregates/second?since={}", start_s + 5.5));
+            results.as_array().filter(|list| list.len() == 3).cloned()
+        });
+        for result in results {
+            let kind = result["group"]["type"].as_str().unwrap();
+            let count = if kind == "x0" { n } else { 1 + n };
+            assert_eq!(result["event_types"], json!({kind: count}), "{result}");
+        }
+    }
+}
+
+#[test]
+fn what_is_filtered_or_rejected_uses_up_no_types() {
+    let config = "[limits]\nevent_types = 2\nkeys = 1\n[[filter]]\nfield = \"value\"\nmin = -10\n\
+                  [[window]]\nname = \"by-k\"\nkind = \"tumbling\"\nsize = \"1h\"\ngroup_by = [\"k\"]\n\
+                  where = \"value >= 0\"\n";
+    for (lanes, windows) in LAYOUTS {
+        let daemon = Daemon::start(lanes, windows, config);
+        let mut socket = daemon.connect("/ws/ingest?ack=1");
+        let now = now_s();
+        let typed = |kind: &str, value: f64| event("s", now, value).replace("sensor_data", kind);
+        let mut messages = vec![typed("first", 1.0)];
+        for n in 0..5 {
+            messages.push(typed(&format!("a rule's {n}"), -11.0));
+            messages.push(typed(&format!("no window's {n}"), -1.0));
+            messages.push(typed(&format!("new source {n}"), 1.0).replace("\"s\"", "\"other\""));
+            let grouped = typed(&format!("new group {n}"), 1.0);
+            messages.push(grouped.replace("\"value\"", "\"k\":\"other\",\"value\""));
+        }
+        socket.send(Message::text(messages.join("\n"))).unwrap();
+        read_ack(&mut socket, 1);
+        let events = daemon.stats()["events"].clone();
+        assert_eq!((&events["applied"], &events["filtered"]), (&json!(1), &json!(10)));
+        assert_eq!(events["rejected_by_reason"]["too_many_keys"], 10, "{events}");
+        assert_eq!(daemon.metric("flumen_keys{kind=\"type\"}"), 1);
+        socket.send(Message::text(typed("second", 1.0))).unwrap();
+        assert!(read_ack(&mut socket, 2).0.is_empty());
     }
 }

@@ -5,6 +5,9 @@
 //! A failing seed is one number: `SIM_SEED=n cargo test --test simulation` reruns it alone;
 //! `SIM_SEEDS=n` sets how many are tried (1,000 by default).
 
+#[path = "simulation/names.rs"]
+mod names;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +46,8 @@ struct Read {
 struct Script {
     /// `limits.keys`.
     keys: usize,
+    /// `limits.event_types`.
+    types: usize,
     /// Now and then everybody comes to rest.
     rests: bool,
     windows: Vec<Window>,
@@ -99,6 +104,7 @@ fn script(seed: u64) -> Script {
     let windows = windows(&mut rng);
     Script {
         keys: 1_000_000,
+        types: 1_024,
         rests: false,
         windows,
         conns,
@@ -184,6 +190,8 @@ struct Outcome {
     acks: BTreeMap<usize, (u64, u64, u64)>,
     /// By window: events that came too late for it.
     missed: Vec<u64>,
+    /// What is shown of each type that is known.
+    types: BTreeMap<Arc<str>, u64>,
 }
 
 struct Lane {
@@ -198,13 +206,14 @@ fn run(script: &Script, lanes: usize, shards: usize, seed: u64) -> Outcome {
     config.threads.window = shards;
     config.windows = script.windows.clone();
     config.limits.keys = script.keys;
+    config.limits.event_types = script.types;
     let mut plan = Plan::new(&config, &Machine { cores: vec![], descriptors: usize::MAX });
     // Windows close piece by piece while events come in, and publish may be behind.
     plan.settle_per_turn = rng.random_range(1..20);
     plan.reports = rng.random_range(2..30);
     let bells = (0..lanes).map(|_| Arc::new(Bell::park())).collect();
     let core = Core::new(&config, &plan, bells, START);
-    let (telemetry, board) = (core.telemetry, core.board);
+    let (telemetry, board, dictionary) = (core.telemetry, core.board, core.dictionary);
     let mut stages: Vec<Box<dyn Stage>> = Vec::new();
     for parse in core.parses {
         stages.push(Box::new(parse));
@@ -294,7 +303,9 @@ fn run(script: &Script, lanes: usize, shards: usize, seed: u64) -> Outcome {
         })
         .collect();
     let missed = (0..config.windows.len()).map(|at| telemetry.missed(at)).collect();
-    Outcome { events: telemetry.events(), results, acks, missed }
+    let shown = |id| dictionary.types.counted(id, || telemetry.of_type(id));
+    let types = (0..dictionary.types.numbers()).filter_map(shown).collect();
+    Outcome { events: telemetry.events(), results, acks, missed, types }
 }
 
 fn id(conn: usize) -> ConnId {
@@ -388,57 +399,4 @@ fn the_scripts_cover_late_rejected_and_closed() {
     }
     assert!(late > 20 && rejected > 50 && finals > 100, "{late} {rejected} {finals}");
     assert!(revised > 50 && grouped > 1_000 && replacing > 5, "{revised} {grouped} {replacing}");
-}
-
-/// 12,000 sources and users, each seen for a moment, with room for 5,000: names are forgotten
-/// when their windows have gone, and no number ever means two names at a time.
-#[test]
-fn names_are_forgotten_and_never_confused() {
-    const SOURCES: usize = 12_000;
-    const EVENTS_EACH: usize = 3;
-    let mut rng = SmallRng::seed_from_u64(7);
-    let user = Member::Data("user".to_owned());
-    let session = |name: &str, group_by: Vec<Member>| Window {
-        group_by,
-        ..Window::new(name, WindowKind::Session { gap: Duration::from_secs(1) })
-    };
-    let windows = vec![
-        Window::new("second", WindowKind::Tumbling { size: Duration::from_secs(1) }),
-        session("source", vec![Member::Source]),
-        session("user", vec![user, Member::Source]),
-    ];
-    let start_s = START.wall_us as f64 / 1e6 - 1_000.0;
-    let mut reads = Vec::new();
-    for first in (0..SOURCES).step_by(50) {
-        let mut stream = Vec::new();
-        for n in first..first + 50 {
-            for again in 0..EVENTS_EACH {
-                let time_s = start_s + n as f64 * 0.01 + again as f64 * 0.1;
-                let event = format!(
-                    r#"{{"source":"s{n}","type":"t","timestamp":{time_s:.3},"data":{{"value":{n},"user":"u{n}"}}}}"#
-                );
-                write_masked(&mut stream, TEXT, rng.random(), event.as_bytes());
-            }
-        }
-        reads.push(Read { conn: first / 50 % 3, bytes: stream, after_ns: 500_000_000 });
-    }
-    let script = Script { keys: 5_000, rests: true, windows, conns: 3, reads, tail_ns: 30_000_000_000 };
-    for (seed, &(lanes, shards)) in (0..).zip(LAYOUTS.iter().cycle().take(20)) {
-        let outcome = run(&script, lanes, shards, seed);
-        let all = (SOURCES * EVENTS_EACH) as u64;
-        assert_eq!((outcome.events.applied, outcome.events.late), (all, 0), "{lanes} and {shards}");
-        for name in ["source", "user"] {
-            let results = &outcome.results[name];
-            assert_eq!(results.len(), 1_000, "the history holds the last thousand");
-            for result in results {
-                let n = result["aggregates"]["value"]["max"].as_f64().unwrap();
-                assert_eq!(result["event_count"], EVENTS_EACH, "{result}");
-                assert_eq!(result["group"]["source"], format!("s{n}"), "{result}");
-                assert_eq!(result["top_sources"][0]["source"], format!("s{n}"), "{result}");
-                if name == "user" {
-                    assert_eq!(result["group"]["user"], format!("u{n}"), "{result}");
-                }
-            }
-        }
-    }
 }

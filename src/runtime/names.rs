@@ -18,6 +18,16 @@
 //!    set and has not been asked for since step 2.
 //!
 //! So a number is only ever given to another name when nobody holds it any more.
+//!
+//! # Event types
+//!
+//! The window threads count events by the number of their type, since the start, so a type that is
+//! forgotten loses its count: types are freed only when one was refused. A counter has one writer and
+//! is never set back. Instead step 4 notes, under the lock, what the counters of a number say when it
+//! is freed, and what is shown is what came since ([`Names::counted`]). That is exact: every event
+//! of the old name was sent before the marker of step 2, so it was counted before the set of step 3
+//! was sent, which publish has taken in; and no other event brings the number before it has a name
+//! again.
 
 mod cache;
 mod pace;
@@ -60,6 +70,8 @@ struct Table {
     hasher: RandomState,
     entries: Vec<Entry>,
     free: Vec<u32>,
+    /// By number, what had been counted under it when it was last freed; 0 beyond the end.
+    bases: Vec<u64>,
     /// Names left by the last sweep.
     swept: usize,
     /// Names allowed, when one was last asked for.
@@ -120,6 +132,15 @@ impl Table {
         self.free.push(id);
         true
     }
+
+    fn set_base(&mut self, id: u32, counted: u64) {
+        let id = id as usize;
+        // Of tables that nobody counts by, nothing.
+        if counted > 0 {
+            self.bases.resize(self.bases.len().max(id + 1), 0);
+            self.bases[id] = counted;
+        }
+    }
 }
 
 /// A bounded table of distinct names, shared by all threads.
@@ -174,6 +195,27 @@ impl Names {
         table.find(name, table.hash(name))
     }
 
+    /// A name and its count: what `count` says of its number, without what that had counted before
+    /// it got this name. `None` for a number that is not given out.
+    pub fn counted(&self, id: u32, count: impl FnOnce() -> u64) -> Option<(Arc<str>, u64)> {
+        let table = self.lock();
+        let name = table.entries.get(id as usize)?.name.clone()?;
+        let base = table.bases.get(id as usize).copied().unwrap_or(0);
+        // Counted while the lock holds the name.
+        let count = count();
+        debug_assert!(count >= base, "a counter went back");
+        Some((name, count.saturating_sub(base)))
+    }
+
+    /// The numbers that are given out or free: all below this.
+    pub fn numbers(&self) -> u32 {
+        self.lock().entries.len() as u32
+    }
+
+    fn refused(&self) -> bool {
+        self.lock().refused
+    }
+
     /// How many names are known.
     pub fn len(&self) -> usize {
         self.lock().ids.len()
@@ -193,8 +235,8 @@ impl Names {
     }
 
     /// Frees the names that are not in use and have not been asked for since `epoch` began;
-    /// how many.
-    fn sweep(&self, in_use: &IdSet, epoch: u32) -> usize {
+    /// how many. `counted` says what has been counted under a number.
+    fn sweep(&self, in_use: &IdSet, epoch: u32, counted: impl Fn(u32) -> u64) -> usize {
         let mut freed = 0;
         let mut from = 0;
         loop {
@@ -202,7 +244,10 @@ impl Names {
             let table = &mut *guard;
             let to = table.entries.len().min(from + SWEEP_STEP);
             for id in from as u32..to as u32 {
-                freed += usize::from(!in_use.contains(id) && table.free(id, epoch));
+                if !in_use.contains(id) && table.free(id, epoch) {
+                    table.set_base(id, counted(id));
+                    freed += 1;
+                }
             }
             if to == table.entries.len() {
                 table.swept = table.ids.len();
@@ -217,7 +262,7 @@ impl Names {
 /// The tables.
 #[derive(Debug, Default)]
 pub struct Dictionary {
-    /// Event types (`type`); never swept, for they are counted since the start.
+    /// Event types (`type`); swept only when one was refused, for they are counted since the start.
     pub types: Names,
     /// Sources.
     pub sources: Names,
@@ -243,16 +288,20 @@ impl Dictionary {
     /// that had to refuse a name. Only one thread calls this.
     pub fn begin_sweep(&self, full_ones: bool) -> Option<u32> {
         let mut tables = [&self.sources, &self.fields].into_iter().chain(&self.groups);
-        let wanted = tables.any(|names| names.wants_sweep(full_ones));
+        let wanted = full_ones && self.types.refused() || tables.any(|names| names.wants_sweep(full_ones));
         wanted.then(|| self.epoch.fetch_add(1, Ordering::AcqRel) + 1)
     }
 
-    /// Step 4: frees what is not in use; how many names.
-    pub fn sweep(&self, in_use: &InUse, epoch: u32) -> usize {
+    /// Step 4: frees what is not in use; how many names. `of_type` says how many events have been
+    /// counted under the number of a type.
+    pub fn sweep(&self, in_use: &InUse, epoch: u32, of_type: impl Fn(u32) -> u64) -> usize {
+        let uncounted = |_| 0;
+        let types = if self.types.refused() { self.types.sweep(&in_use.types, epoch, of_type) } else { 0 };
         let groups = self.groups.iter().zip(&in_use.groups);
-        self.sources.sweep(&in_use.sources, epoch)
-            + self.fields.sweep(&in_use.fields, epoch)
-            + groups.map(|(names, ids)| names.sweep(ids, epoch)).sum::<usize>()
+        types
+            + self.sources.sweep(&in_use.sources, epoch, uncounted)
+            + self.fields.sweep(&in_use.fields, epoch, uncounted)
+            + groups.map(|(names, ids)| names.sweep(ids, epoch, uncounted)).sum::<usize>()
     }
 }
 
@@ -289,10 +338,53 @@ mod tests {
         assert_eq!(cache.id(names, "asked for again", 4), Some(3));
         let mut in_use = InUse::new(0);
         in_use.sources.insert(1);
-        assert_eq!(dictionary.sweep(&in_use, epoch), 1);
+        assert_eq!(dictionary.sweep(&in_use, epoch, |_| 0), 1);
         assert_eq!(names.id("gone"), None);
         assert_eq!(cache.id(names, "new", 4), Some(2), "the number is free again");
         assert_eq!((&*names.name(1), &*names.name(2), names.len()), ("in a window", "new", 4));
+    }
+
+    /// A type's number that another name gets counts from there on, and the others as before; types
+    /// are not forgotten unless one was refused.
+    #[test]
+    fn a_type_that_gets_a_number_again_counts_from_nothing() {
+        let dictionary = Dictionary::new(0);
+        let types = &dictionary.types;
+        let mut cache = Cache::default();
+        for (id, name) in ["kept", "gone", "asked for again"].into_iter().enumerate() {
+            assert_eq!(cache.id(types, name, 3), Some(id as u32));
+        }
+        let counters = [5, 7, 9];
+        let counted = |id: u32| types.counted(id, || counters[id as usize]);
+        let named = |name: &str, n| Some((Arc::from(name), n));
+        let mut in_use = InUse::new(0);
+        in_use.types.insert(0);
+        assert_eq!(dictionary.begin_sweep(true), None, "none was refused");
+        assert_eq!(dictionary.sweep(&in_use, 1, |id| counters[id as usize]), 0, "a sweep for others");
+        assert_eq!(counted(1), named("gone", 7));
+        assert_eq!(cache.id(types, "new", 3), None);
+        assert_eq!(dictionary.begin_sweep(false), None, "put off");
+        let epoch = dictionary.begin_sweep(true).unwrap();
+        cache.begin_epoch(epoch);
+        assert_eq!(cache.id(types, "asked for again", 3), Some(2));
+        assert_eq!(dictionary.sweep(&in_use, epoch, |id| counters[id as usize]), 1);
+        assert_eq!((counted(1), types.numbers()), (None, 3));
+        assert_eq!(cache.id(types, "new", 3), Some(1), "the number is free again");
+        let counters = [6, 8, 9];
+        let counted = |id: u32| types.counted(id, || counters[id as usize]);
+        let all = [named("kept", 6), named("new", 1), named("asked for again", 9), None];
+        assert_eq!(
+            [0, 1, 2, 3].map(|id| types.counted(id, || *counters.get(id as usize).unwrap_or(&0))),
+            all
+        );
+        // Freed again: the newest base counts.
+        assert_eq!(cache.id(types, "newer", 3), None);
+        let epoch = dictionary.begin_sweep(true).unwrap();
+        cache.begin_epoch(epoch);
+        in_use.types.insert(2);
+        assert_eq!(dictionary.sweep(&in_use, epoch, |id| counters[id as usize]), 1);
+        assert_eq!(cache.id(types, "newer", 3), Some(1));
+        assert_eq!(counted(1), named("newer", 0));
     }
 
     /// Every second name goes, many times over: the others are found and keep their numbers, and
@@ -311,7 +403,7 @@ mod tests {
             cache.begin_epoch(epoch);
             let mut in_use = InUse::new(0);
             ids.iter().step_by(2).for_each(|&id| in_use.sources.insert(id));
-            assert_eq!(dictionary.sweep(&in_use, epoch), known.len() / 2);
+            assert_eq!(dictionary.sweep(&in_use, epoch, |_| 0), known.len() / 2);
             for (name, id) in known.iter().zip(&ids) {
                 let kept = in_use.sources.contains(*id);
                 assert_eq!(names.id(name), kept.then_some(*id));

@@ -357,6 +357,11 @@ impl Telemetry {
         events
     }
 
+    /// Events applied under a number of a type, since the start: whatever names it had.
+    pub fn of_type(&self, id: u32) -> u64 {
+        self.window.iter().filter_map(|w| w.types.get(id as usize)).map(Counter::get).sum()
+    }
+
     /// Events that came too late for a window.
     pub fn missed(&self, window: usize) -> u64 {
         self.window.iter().filter_map(|w| w.missed.get(window)).map(Counter::get).sum()

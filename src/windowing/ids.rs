@@ -36,6 +36,8 @@ impl IdSet {
 /// The names that windows still refer to, by table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InUse {
+    /// Event types.
+    pub types: IdSet,
     /// Sources.
     pub sources: IdSet,
     /// Numeric fields.
@@ -61,7 +63,8 @@ impl InUse {
                 }
                 self.groups[table].insert(group);
             }
-            super::GroupNames::None | super::GroupNames::Kinds => {}
+            super::GroupNames::Kinds => self.types.insert(group),
+            super::GroupNames::None => {}
         }
     }
 
@@ -69,10 +72,12 @@ impl InUse {
     pub fn aggregate(&mut self, aggregate: &crate::aggregate::Aggregate) {
         aggregate.fields().for_each(|(id, _)| self.fields.insert(id));
         aggregate.sources().for_each(|id| self.sources.insert(id));
+        aggregate.types().for_each(|(id, _)| self.types.insert(u32::from(id)));
     }
 
     /// Adds all of `other`.
     pub fn union(&mut self, other: &Self) {
+        self.types.union(&other.types);
         self.sources.union(&other.sources);
         self.fields.union(&other.fields);
         if self.groups.len() < other.groups.len() {
@@ -81,5 +86,24 @@ impl InUse {
         for (set, more) in self.groups.iter_mut().zip(&other.groups) {
             set.union(more);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::windowing::GroupNames;
+
+    /// Nothing but the number of the group may be left of a window that can still be revised.
+    #[test]
+    fn groups_are_in_use_in_the_table_they_are_from() {
+        let mut in_use = InUse::new(1);
+        let names = [GroupNames::None, GroupNames::Kinds, GroupNames::Sources, GroupNames::Table(0)];
+        (0..).zip(names).for_each(|(group, names)| in_use.group(names, group));
+        let mut all = InUse::new(1);
+        all.union(&in_use);
+        let of = |set: &IdSet| (0..4).filter(|&id| set.contains(id)).collect::<Vec<_>>();
+        let tables = [&all.types, &all.sources, &all.groups[0], &all.fields].map(of);
+        assert_eq!(tables, [vec![1], vec![2], vec![3], vec![]]);
     }
 }

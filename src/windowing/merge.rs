@@ -243,7 +243,7 @@ mod tests {
 
     fn part(source: u32) -> Closed {
         let mut sample = Sample::default();
-        sample.begin(5, source, 0);
+        sample.begin(5, source, 2);
         sample.fields.push((3, 1.0));
         let mut aggregate = Aggregate::default();
         sample.record(&mut aggregate, &Default::default());
@@ -266,18 +266,20 @@ mod tests {
         let marked = |merger: &Merger| {
             let mut in_use = InUse::new(1);
             merger.mark(&mut in_use);
-            (in_use.sources.contains(7), in_use.fields.contains(3), in_use.groups[0].contains(9))
+            let of_aggregates =
+                [in_use.types.contains(2), in_use.sources.contains(7), in_use.fields.contains(3)];
+            (of_aggregates, in_use.groups[0].contains(9))
         };
         merger.add(0, part(7));
-        assert_eq!(marked(&merger), (true, true, true), "it waits for the other shard");
+        assert_eq!(marked(&merger), ([true; 3], true), "it waits for the other shard");
         merger.reached(0, 12, 100);
         merger.reached(1, 12, 100);
         assert!(merger.next(false).is_some_and(|complete| complete.is_final));
-        assert_eq!(marked(&merger), (true, true, true), "it may be revised");
+        assert_eq!(marked(&merger), ([true; 3], true), "it may be revised");
         merger.reached(0, 15, 200);
-        assert_eq!(marked(&merger), (true, true, true), "by the other shard's watermark");
+        assert_eq!(marked(&merger), ([true; 3], true), "by the other shard's watermark");
         merger.reached(1, 15, 200);
-        assert_eq!(marked(&merger), (false, false, false));
+        assert_eq!(marked(&merger), ([false; 3], false));
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(super) struct Sorter {
     key: String,
     /// Groups of the current event, by slot.
     pub(super) groups: Vec<(u16, u32)>,
+    /// Slots of the current event whose group is its type.
+    pub(super) by_type: Vec<u16>,
     /// Hashes of the current event, by slot.
     pub(super) hashes: Vec<(u16, u64)>,
 }
@@ -45,6 +47,7 @@ impl Sorter {
             known: Vec::new(),
             key: String::new(),
             groups: Vec::new(),
+            by_type: Vec::new(),
             hashes: Vec::new(),
         }
     }
@@ -59,16 +62,17 @@ impl Sorter {
         self.plan.fields.as_ref().is_none_or(|fields| fields.contains(field))
     }
 
-    /// Sorts an event into its families.
+    /// Sorts an event into its families. Its type needs no number for that.
     pub(super) fn sort(
         &mut self,
         event: &Scratch,
-        (source, kind): (u32, u16),
+        source: u32,
         dictionary: &Dictionary,
         room: Room,
         counters: &ParseCounters,
     ) -> Wanted {
         self.groups.clear();
+        self.by_type.clear();
         self.hashes.clear();
         self.passed.clear();
         self.passed.extend(self.plan.filters.iter().map(|filter| filter.matches(event)));
@@ -86,7 +90,11 @@ impl Sorter {
             let group = match names {
                 GroupNames::None => Some(0),
                 GroupNames::Sources => Some(source),
-                GroupNames::Kinds => Some(u32::from(kind)),
+                GroupNames::Kinds => {
+                    self.by_type.push(slot);
+                    wanted = Wanted::Yes;
+                    continue;
+                }
                 GroupNames::Table(table) => {
                     let table = usize::from(table);
                     *self.known[table].get_or_insert_with(|| {

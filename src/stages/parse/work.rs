@@ -63,6 +63,7 @@ impl Work {
             return;
         }
         self.epoch = epoch;
+        self.types.begin_epoch(epoch);
         self.sources.begin_epoch(epoch);
         self.fields.begin_epoch(epoch);
         self.sorter.begin_epoch(epoch);
@@ -203,11 +204,6 @@ impl Work {
         }
         let per_second = settings.new_keys_per_second;
         let room = Room { names: settings.keys, per_second, now_ns: self.arrival.mono_ns };
-        let kind = self
-            .types
-            .id(&self.dictionary.types, event.kind(), settings.event_types)
-            .and_then(|id| u16::try_from(id).ok())
-            .ok_or_else(|| full(Reject::TooManyTypes, "type", settings.event_types))?;
         let source = self
             .sources
             .id(&self.dictionary.sources, event.source(), room)
@@ -220,7 +216,7 @@ impl Work {
         if event.long_strings() > 0 {
             self.counters.strings_left_out.add(event.long_strings().into());
         }
-        let wanted = self.sorter.sort(event, (source, kind), &self.dictionary, room, &self.counters);
+        let wanted = self.sorter.sort(event, source, &self.dictionary, room, &self.counters);
         if wanted == Wanted::NoRoom {
             let (names, pace) = (room.names, room.per_second);
             let message = format!(
@@ -229,16 +225,26 @@ impl Work {
             );
             return Err(Rejection { reason: Reject::TooManyKeys, message });
         }
-        self.max_time_us = self.max_time_us.max(time_us);
         if wanted == Wanted::No {
+            self.max_time_us = self.max_time_us.max(time_us);
             self.tally.filtered += 1;
             return Ok(());
         }
+        // Last: types are few, and what is filtered or rejected is to use none of them up.
+        let kind = self
+            .types
+            .id(&self.dictionary.types, event.kind(), settings.event_types)
+            .and_then(|id| u16::try_from(id).ok())
+            .ok_or_else(|| full(Reject::TooManyTypes, "type", settings.event_types))?;
+        self.max_time_us = self.max_time_us.max(time_us);
         let shard = self.sorter.shard(event, source, kind, self.shards.len());
         let staged = &mut self.shards[shard].staged;
         staged.push(Item::Event { kind, source, time_us });
         for &(slot, group) in &self.sorter.groups {
             staged.push(Item::Group { slot, group });
+        }
+        for &slot in &self.sorter.by_type {
+            staged.push(Item::Group { slot, group: u32::from(kind) });
         }
         for &(slot, hash) in &self.sorter.hashes {
             staged.push(Item::Distinct { slot, hash });

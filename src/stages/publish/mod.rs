@@ -361,7 +361,7 @@ impl Publish {
             // The next one comes within a live interval.
             shard.live = None;
         }
-        let swept = self.dictionary.sweep(&in_use, epoch);
+        let swept = self.dictionary.sweep(&in_use, epoch, |id| self.telemetry.of_type(id));
         self.sweep.ended(swept, &self.dictionary);
         self.telemetry.publish.names_swept.add(swept as u64);
     }

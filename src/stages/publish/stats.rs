@@ -37,10 +37,9 @@ pub fn stats_json(t: &Telemetry, board: &Board, names: &Dictionary, now: Now) ->
     let in_use = t.ingest_sum(|i| &i.buffers_in_use);
     let high_water = t.ingest_sum(|i| &i.buffers_high_water);
     let capacity = t.buffers;
-    let types: Map<String, Value> = (0..names.types.len())
+    let types: Map<String, Value> = (0..names.types.numbers())
         .filter_map(|id| {
-            let count: u64 = t.window.iter().filter_map(|w| w.types.get(id)).map(|c| c.get()).sum();
-            let name = names.types.name(u32::try_from(id).ok()?);
+            let (name, count) = names.types.counted(id, || t.of_type(id))?;
             (count > 0).then(|| (name.to_string(), count.into()))
         })
         .collect();

@@ -71,7 +71,7 @@ impl Sweep {
     /// The sweep has freed so many names: of few, the next one is put off.
     pub(super) fn ended(&mut self, swept: usize, dictionary: &Dictionary) {
         let groups: usize = dictionary.groups.iter().map(|names| names.len()).sum();
-        let left = dictionary.sources.len() + dictionary.fields.len() + groups;
+        let left = dictionary.types.len() + dictionary.sources.len() + dictionary.fields.len() + groups;
         self.pause = if swept > left / 16 { 1 } else { (self.pause * 2).min(MAX_PAUSE) };
         self.left = self.pause;
     }
@@ -112,7 +112,7 @@ mod tests {
             cache.begin_epoch(epoch);
             sweep.answer(0, epoch, &in_use);
             let (epoch, in_use) = sweep.answered().unwrap();
-            let swept = dictionary.sweep(&in_use, epoch);
+            let swept = dictionary.sweep(&in_use, epoch, |_| 0);
             sweep.ended(swept, &dictionary);
             sweeps += 1;
         }
@@ -126,7 +126,7 @@ mod tests {
         let epoch = sweep.epoch.unwrap();
         sweep.answer(0, epoch, &in_use);
         let (epoch, in_use) = sweep.answered().unwrap();
-        sweep.ended(dictionary.sweep(&in_use, epoch), &dictionary);
+        sweep.ended(dictionary.sweep(&in_use, epoch, |_| 0), &dictionary);
         assert_eq!(sweep.pause, 1);
     }
 }
