@@ -89,6 +89,8 @@ fn refused_handshakes_are_counted_by_reason() {
         (whole.replace("Version: 13", "Version: 8"), 426, "unsupported_version"),
         (whole.replace("dGhl", ""), 400, "bad_websocket_key"),
         (whole.replace("HTTP/1.1", "HTTQ"), 400, "bad_request"),
+        (whole.replace("Host: localhost\r\n", ""), 400, "bad_host"),
+        (upgrade("/ws/ingest", "Sec-WebSocket-Version: 8\r\n"), 400, "repeated_header"),
         (upgrade("/ws/ingest", "Content-Length: 3\r\n"), 400, "unexpected_body"),
         (upgrade("/ws/ingest", &long), 431, "request_too_large"),
         (upgrade("/ws/ingest", &many), 431, "too_many_headers"),

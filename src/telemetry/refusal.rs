@@ -9,6 +9,10 @@ pub enum Refusal {
     BadRequest,
     /// `Sec-WebSocket-Key` is not 16 bytes in base64.
     BadKey,
+    /// `Sec-WebSocket-Key` or `Sec-WebSocket-Version` comes more than once.
+    RepeatedHeader,
+    /// Not exactly one `Host`.
+    BadHost,
     /// It has a body.
     UnexpectedBody,
     /// A page of an origin that may not send events.
@@ -31,10 +35,12 @@ pub enum Refusal {
 
 impl Refusal {
     /// All reasons, in the order of [`Refusal::index`].
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::DashboardElsewhere,
         Self::BadRequest,
         Self::BadKey,
+        Self::RepeatedHeader,
+        Self::BadHost,
         Self::UnexpectedBody,
         Self::ForeignOrigin,
         Self::NotFound,
@@ -52,6 +58,8 @@ impl Refusal {
             Self::DashboardElsewhere => "dashboard_elsewhere",
             Self::BadRequest => "bad_request",
             Self::BadKey => "bad_websocket_key",
+            Self::RepeatedHeader => "repeated_header",
+            Self::BadHost => "bad_host",
             Self::UnexpectedBody => "unexpected_body",
             Self::ForeignOrigin => "foreign_origin",
             Self::NotFound => "not_found",
