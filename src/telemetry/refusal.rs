@@ -1,4 +1,4 @@
-//! Why an upgrade request was refused.
+//! Why a request was refused: an upgrade on the ingest port, or one on the HTTP port for its bytes.
 
 /// Why an upgrade request was refused; each but the time-out is the code of an answer as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,3 +77,16 @@ impl Refusal {
         self as usize
     }
 }
+
+/// Why requests on the HTTP port are refused before anybody reads them: the codes of the answers. Those that
+/// are late, too many or cannot be handed on are counted by themselves.
+pub const HTTP_REASONS: [&str; 8] = [
+    "bad_request",
+    "bad_header",
+    "bad_host",
+    "bad_length",
+    "length_required",
+    "too_long",
+    "head_too_long",
+    "http_version",
+];

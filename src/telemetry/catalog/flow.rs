@@ -374,6 +374,13 @@ pub const FLOW: &[Metric] = &[
         "HTTP connections answered 503 because http.connections were open.",
         "increase(flumen_http_connections_refused_total[5m])",
     ),
+    metric(
+        "flumen_http_requests_refused_total",
+        Counter,
+        &["reason"],
+        "HTTP requests refused for their bytes, by the code of the answer.",
+        "sum by (reason) (increase(flumen_http_requests_refused_total[1h]))",
+    ),
     metric("flumen_http_timeouts_total", Counter, &[], "HTTP requests that did not come in time.", ""),
     metric(
         "flumen_http_changes_refused_total",
