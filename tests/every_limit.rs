@@ -26,6 +26,7 @@ const fn hit(
 }
 
 const REJECTED: &str = "flumen_events_rejected_total";
+const REJECTED_OR_LEFT_OUT: &str = "flumen_events_rejected_total, flumen_strings_left_out_total";
 const NO_ROOM: &str = "flumen_events_rejected_total, flumen_window_no_room_events_total";
 const REFUSED: &str = "flumen_handshakes_refused_total";
 const BY_ADDRESS: &str = "an_address_gets_so_many_connections_and_others_theirs";
@@ -50,7 +51,7 @@ const HITS: &[Hit] = &[
     hit("limits.events_per_message", "the rest is one rejected event", REJECTED, "reload.rs", RELOAD),
     hit("limits.fields_per_event", "event rejected", REJECTED, "reload.rs", RELOAD),
     hit("limits.nesting", "event rejected", REJECTED, "reload.rs", RELOAD),
-    hit("limits.name_size", "event rejected; an `id` left out", REJECTED, "limits.rs", LENGTHS),
+    hit("limits.name_size", "event rejected; an `id` left out", REJECTED_OR_LEFT_OUT, "limits.rs", LENGTHS),
     hit("limits.string_size", "string left out", "flumen_strings_left_out_total", "limits.rs", LENGTHS),
     hit("limits.event_types", "event rejected", REJECTED, "events.rs", REASONS),
     hit("limits.field_names", "field left out", "flumen_fields_left_out_total", "reload.rs", RELOAD),

@@ -372,11 +372,18 @@ fn names_are_rejected_and_strings_left_out_when_they_are_too_long() {
         assert_eq!(daemon.metric("flumen_strings_left_out_total"), 1);
     }
 }
+        assert_eq!(daemon.metric("flumen_events_rejected_total{reason=\"too_long\"}"), 2);
 
 /// A daemon that may have descriptors from `soft` to `hard`.
 fn with_descriptors(soft: u32, hard: u32, (lanes, windows): (u32, u32), config: &str) -> Daemon {
     let mut command = Command::new("prlimit");
     command.args([&format!("--nofile={soft}:{hard}"), env!("CARGO_BIN_EXE_flumen")]);
+        // An `id` that fits, and one that is left out of its event.
+        for (id, left_out) in [(&fits, 1), (&longer, 2)] {
+            assert_eq!(send(&format!("s\",\"id\":\"{id}"), "v", "abc"), [""; 0]);
+            assert_eq!(daemon.metric("flumen_strings_left_out_total"), left_out, "{id}");
+        }
+        assert_eq!(daemon.wait_received(6)["events"]["applied"], 3);
     Daemon::start_as(command, config, |command| {
         command
             .args(["--ingest-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])

@@ -94,7 +94,7 @@ pub const FLOW: &[Metric] = &[
         "flumen_strings_left_out_total",
         Counter,
         &[],
-        "Strings longer than limits.string_size, which are in no group and no count of distinct values.",
+        "Strings longer than limits.string_size, which are in no group and no count of distinct values, and each id longer than limits.name_size.",
         "increase(flumen_strings_left_out_total[1h])",
     ),
     // Sockets.
