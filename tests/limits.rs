@@ -293,6 +293,7 @@ fn new_sources_and_groups_come_at_a_pace() {
             socket.send(Message::text(text)).unwrap();
             seq += 1;
             let all = read_ack(&mut socket, seq).1["accepted"].as_u64().unwrap();
+        assert_eq!(daemon.metric("flumen_events_rejected_total{reason=\"too_many_keys\"}"), 60 - accepted);
             all - std::mem::replace(&mut before, all)
         };
         assert_eq!(send(event("a-0", now_s(), 1.0)), 1);
@@ -371,11 +372,17 @@ fn names_are_rejected_and_strings_left_out_when_they_are_too_long() {
         assert_eq!((&events["applied"], &events["filtered"]), (&1.into(), &1.into()), "{events}");
         assert_eq!(daemon.metric("flumen_strings_left_out_total"), 1);
     }
-}
         assert_eq!(daemon.metric("flumen_events_rejected_total{reason=\"too_long\"}"), 2);
+}
 
 /// A daemon that may have descriptors from `soft` to `hard`.
 fn with_descriptors(soft: u32, hard: u32, (lanes, windows): (u32, u32), config: &str) -> Daemon {
+        // An `id` that fits, and one that is left out of its event.
+        for (id, left_out) in [(&fits, 1), (&longer, 2)] {
+            assert_eq!(send(&format!("s\",\"id\":\"{id}"), "v", "abc"), [""; 0]);
+            assert_eq!(daemon.metric("flumen_strings_left_out_total"), left_out, "{id}");
+        }
+        assert_eq!(daemon.wait_received(6)["events"]["applied"], 3);
     let mut command = Command::new("prlimit");
     command.args([&format!("--nofile={soft}:{hard}"), env!("CARGO_BIN_EXE_flumen")]);
         // An `id` that fits, and one that is left out of its event.
