@@ -39,7 +39,7 @@ const HITS: &[Hit] = &[
     hit("ingest.connections", "close 1013", "flumen_connections_refused_total", "events.rs", "the_connection_limit_says_1013"),
     hit("ingest.connections_per_address", "close 1008", "flumen_connections_refused_by_address_total", "limits.rs", BY_ADDRESS),
     hit("ingest.trusted_addresses", "who is not among them is counted by address", "flumen_connections_refused_by_address_total", "limits.rs", BY_ADDRESS),
-    hit("ingest.handshake_timeout", "connection closed", REFUSED, "limits.rs", "refused_handshakes_are_counted_by_reason"),
+    hit("ingest.handshake_timeout", "408; who has sent nothing is closed without an answer", REFUSED, "limits.rs", "refused_handshakes_are_counted_by_reason"),
     hit("ingest.handshake_size", "431", REFUSED, "limits.rs", "an_upgrade_request_has_a_size_and_may_have_all_of_it"),
     hit("ingest.ping_interval", "ping, then close 1001", "flumen_connections_silent_closed_total", "limits.rs", "who_neither_sends_nor_answers_a_ping_is_put_out"),
     hit("ingest.allowed_origins", "403", REFUSED, "limits.rs", "pages_of_other_origins_may_not_send"),

@@ -105,8 +105,14 @@ fn refused_handshakes_are_counted_by_reason() {
     let mut half = TcpStream::connect(daemon.ingest).unwrap();
     half.set_read_timeout(Some(PATIENCE)).unwrap();
     half.write_all(&whole.as_bytes()[..40]).unwrap();
-    assert_eq!(half.read(&mut [0]).unwrap(), 0, "put out without a word");
-    wait_for("the time-out to be counted", || (refused(&daemon, "timeout") == 1).then_some(()));
+    let mut mute = TcpStream::connect(daemon.ingest).unwrap();
+    mute.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut said = String::new();
+    half.read_to_string(&mut said).unwrap();
+    assert!(said.starts_with("HTTP/1.1 408 ") && said.contains("Connection: close\r\n"), "{said}");
+    assert!(said.ends_with("}}") && said.contains(r#""code":"timeout""#), "{said}");
+    assert_eq!(mute.read(&mut [0]).unwrap(), 0, "put out without a word");
+    wait_for("the time-outs to be counted", || (refused(&daemon, "timeout") == 2).then_some(()));
     daemon.wait_said("requests to open a WebSocket were refused");
     polite(&daemon);
 }
@@ -287,13 +293,13 @@ fn new_sources_and_groups_come_at_a_pace() {
         assert!(message.contains("limits.new_keys_per_second"), "{message}");
         let rejected = &daemon.stats()["events"]["rejected_by_reason"]["too_many_keys"];
         assert_eq!(*rejected, 60 - accepted);
+        assert_eq!(daemon.metric("flumen_events_rejected_total{reason=\"too_many_keys\"}"), 60 - accepted);
         // Who is known goes on, and after a while a new one is.
         let (mut seq, mut before) = (1, accepted);
         let mut send = |text: String| {
             socket.send(Message::text(text)).unwrap();
             seq += 1;
             let all = read_ack(&mut socket, seq).1["accepted"].as_u64().unwrap();
-        assert_eq!(daemon.metric("flumen_events_rejected_total{reason=\"too_many_keys\"}"), 60 - accepted);
             all - std::mem::replace(&mut before, all)
         };
         assert_eq!(send(event("a-0", now_s(), 1.0)), 1);
@@ -366,31 +372,25 @@ fn names_are_rejected_and_strings_left_out_when_they_are_too_long() {
             );
         }
         assert_eq!(daemon.stats()["events"]["rejected_by_reason"]["too_long"], 2);
+        assert_eq!(daemon.metric("flumen_events_rejected_total{reason=\"too_long\"}"), 2);
         // The event is read, and has no `k`.
         assert_eq!(send("s", "v", "abcd"), [""; 0]);
         let events = daemon.wait_received(4)["events"].clone();
         assert_eq!((&events["applied"], &events["filtered"]), (&1.into(), &1.into()), "{events}");
         assert_eq!(daemon.metric("flumen_strings_left_out_total"), 1);
+        // An `id` that fits, and one that is left out of its event.
+        for (id, left_out) in [(&fits, 1), (&longer, 2)] {
+            assert_eq!(send(&format!("s\",\"id\":\"{id}"), "v", "abc"), [""; 0]);
+            assert_eq!(daemon.metric("flumen_strings_left_out_total"), left_out, "{id}");
+        }
+        assert_eq!(daemon.wait_received(6)["events"]["applied"], 3);
     }
-        assert_eq!(daemon.metric("flumen_events_rejected_total{reason=\"too_long\"}"), 2);
 }
 
 /// A daemon that may have descriptors from `soft` to `hard`.
 fn with_descriptors(soft: u32, hard: u32, (lanes, windows): (u32, u32), config: &str) -> Daemon {
-        // An `id` that fits, and one that is left out of its event.
-        for (id, left_out) in [(&fits, 1), (&longer, 2)] {
-            assert_eq!(send(&format!("s\",\"id\":\"{id}"), "v", "abc"), [""; 0]);
-            assert_eq!(daemon.metric("flumen_strings_left_out_total"), left_out, "{id}");
-        }
-        assert_eq!(daemon.wait_received(6)["events"]["applied"], 3);
     let mut command = Command::new("prlimit");
     command.args([&format!("--nofile={soft}:{hard}"), env!("CARGO_BIN_EXE_flumen")]);
-        // An `id` that fits, and one that is left out of its event.
-        for (id, left_out) in [(&fits, 1), (&longer, 2)] {
-            assert_eq!(send(&format!("s\",\"id\":\"{id}"), "v", "abc"), [""; 0]);
-            assert_eq!(daemon.metric("flumen_strings_left_out_total"), left_out, "{id}");
-        }
-        assert_eq!(daemon.wait_received(6)["events"]["applied"], 3);
     Daemon::start_as(command, config, |command| {
         command
             .args(["--ingest-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])

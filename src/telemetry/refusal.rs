@@ -1,6 +1,6 @@
 //! Why a request was refused: an upgrade on the ingest port, or one on the HTTP port for its bytes.
 
-/// Why an upgrade request was refused; each but the time-out is the code of an answer as well.
+/// Why an upgrade request was refused; each is the code of an answer as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// `/`: the dashboard has its own port.
@@ -29,7 +29,7 @@ pub enum Refusal {
     TooManyHeaders,
     /// It was not whole when the daemon ended.
     Draining,
-    /// It was not whole within `ingest.handshake_timeout`; without an answer.
+    /// It was not whole within `ingest.handshake_timeout`; who has sent nothing gets no answer.
     Timeout,
 }
 

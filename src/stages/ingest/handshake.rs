@@ -338,6 +338,13 @@ const TOO_MANY_HEADERS: Answer<'static> = Answer {
     headers: CLOSE,
 };
 
+const TIMEOUT: Answer<'static> = Answer {
+    status: "408 Request Timeout",
+    code: Refusal::Timeout,
+    why: "the request was not finished within ingest.handshake_timeout",
+    headers: CLOSE,
+};
+
 const DRAINING: Answer<'static> = Answer {
     status: "503 Service Unavailable",
     code: Refusal::Draining,
@@ -348,6 +355,14 @@ const DRAINING: Answer<'static> = Answer {
 /// What a client is told that has not finished its request when the daemon ends.
 pub fn draining() -> Vec<u8> {
     match refuse(&DRAINING) {
+        Decision::Refuse { response, .. } => response,
+        _ => Vec::new(),
+    }
+}
+
+/// What a client is told that has not finished its request in time.
+pub fn timeout() -> Vec<u8> {
+    match refuse(&TIMEOUT) {
         Decision::Refuse { response, .. } => response,
         _ => Vec::new(),
     }

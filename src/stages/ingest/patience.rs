@@ -4,8 +4,8 @@
 //! second while there are any, the silent ones eight times in `ingest.ping_interval`. What comes on a
 //! connection costs one store.
 
-use super::connection::State;
-use super::{Ingest, SWEEP_NS};
+use super::connection::{LINGER_NS, State};
+use super::{Ingest, SWEEP_NS, handshake};
 use crate::runtime::clock::Now;
 use crate::telemetry::refusal::Refusal;
 
@@ -96,6 +96,9 @@ impl Ingest {
                                 continue;
                             }
                             self.options.counters.handshakes_refused[Refusal::Timeout.index()].add(1);
+                            if self.tell_late(slot, now) {
+                                continue;
+                            }
                         }
                         self.drop_connection(slot);
                     } else {
@@ -104,6 +107,21 @@ impl Ingest {
                 }
             }
         }
+    }
+
+    /// Tells a client that has sent a part of its request that it is late; says whether there was one to tell.
+    /// Connections that were opened ahead, as browsers do, expect no answer.
+    fn tell_late(&mut self, slot: u32, now: Now) -> bool {
+        let Some(Some(conn)) = self.connections.get_mut(slot as usize) else { return false };
+        let began = matches!(&conn.state, State::Handshake { request, .. } if !request.is_empty());
+        if began && !conn.read_closed {
+            conn.write_raw(&handshake::timeout());
+            conn.state = State::Lingering { deadline_ns: now.mono_ns + LINGER_NS };
+            self.impatient = true;
+            self.flush_connection(slot);
+            return true;
+        }
+        false
     }
 
     /// Pings connections on which nothing has come for long, and closes those that do not answer.

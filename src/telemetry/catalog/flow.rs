@@ -159,7 +159,7 @@ pub const FLOW: &[Metric] = &[
         "flumen_handshakes_refused_total",
         Counter,
         &["reason"],
-        "Upgrade requests refused, by the code of the answer, or timeout: not whole within ingest.handshake_timeout.",
+        "Upgrade requests refused, by the code of the answer; timeout: not whole within ingest.handshake_timeout.",
         "sum by (reason) (increase(flumen_handshakes_refused_total[1h]))",
     ),
     metric(
