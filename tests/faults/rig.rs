@@ -18,7 +18,7 @@ use crate::common::{Daemon, PATIENCE, event, now_s, wait_for};
 
 /// A tool is missing. Where scripts/test has found all of them, that is a failure.
 fn skip(test: &str, why: &str) {
-    assert!(std::env::var_os("FLUMEN_TEST_ALL").is_none(), "FLUMEN_TEST_ALL is set, and {test}: {why}");
+    assert!(std::env::var_os("FAULTS_ALL").is_none(), "FAULTS_ALL is set, and {test}: {why}");
     println!("SKIPPED {test}: {why}");
 }
 
