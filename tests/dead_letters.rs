@@ -115,3 +115,28 @@ fn a_place_that_cannot_be_written_to_hurts_nobody() {
         assert!(daemon.wait_end().0.success());
     }
 }
+
+#[test]
+fn the_newest_thousand_are_shown() {
+    let daemon = Daemon::start(1, 1, "");
+    let mut socket = daemon.connect("/ws/ingest?ack=1");
+    // No more at once than the rings on the way hold for certain.
+    for round in 1..=15 {
+        socket.send(bad_events(100)).unwrap();
+        read_ack(&mut socket, round);
+        wait_for("the letters to be kept", || {
+            (metric(&daemon, "flumen_dead_letters_total") == round * 100).then_some(())
+        });
+    }
+    let shown = |limit: u64| {
+        let letters = daemon.json(&format!("/api/deadletters?limit={limit}"));
+        let number = |letter: &Value, name: &str| letter[name].as_u64().unwrap();
+        let letters = letters.as_array().unwrap().iter();
+        letters.map(|letter| (number(letter, "seq"), number(letter, "index"))).collect::<Vec<_>>()
+    };
+    let sent: Vec<_> = (1..=15).flat_map(|seq| (0..100).map(move |index| (seq, index))).collect();
+    assert_eq!(shown(10_000), sent[500..], "the newest thousand of 1,500, oldest first");
+    assert_eq!(shown(5), sent[1_495..]);
+    let (status, said) = daemon.get("/api/deadletters?limit=0");
+    assert!(status == 400 && said.contains("bad_parameter"), "{status} {said}");
+}

@@ -142,6 +142,10 @@ fn every_reason_is_counted_recorded_and_answered_while_neighbours_count() {
         }
         packed.extend_from_slice(&[0x83, 0xa6]);
         check(&mut socket, "invalid_msgpack", packed, 1, 1);
+        for reason in ["too_many_types", "too_many_keys", "invalid_msgpack"] {
+            let name = format!("flumen_events_rejected_total{{reason=\"{reason}\"}}");
+            assert_eq!(daemon.metric(&name), 1, "{reason}");
+        }
         let events = daemon.stats()["events"].clone();
         assert_eq!(events["received"], accepted + rejected);
         assert_eq!(events["in_flight"], 0);
@@ -204,9 +208,6 @@ fn violations_close_with_their_code_after_the_final_ack() {
     socket.close(None).unwrap();
     assert_eq!(read_ack(&mut socket, 1).1["accepted"], 1);
     wait_for("all to be gone", || (daemon.stats()["connections"] == 0).then_some(()));
-    }
-}
-
 }
 
 #[test]
@@ -222,8 +223,10 @@ fn the_connection_limit_says_1013() {
     let daemon = Daemon::start(1, 1, "[ingest]\nconnections = 2\n");
     let _a = daemon.connect("/ws/ingest");
     let _b = daemon.connect("/ws/ingest");
+    assert_eq!(daemon.metric("flumen_connections_refused_total"), 0);
     let mut c = daemon.connect("/ws/ingest");
     assert_eq!(read_close(&mut c), Some(1013));
+    assert_eq!(daemon.metric("flumen_connections_refused_total"), 1);
 }
 
 #[test]
@@ -325,6 +328,9 @@ fn who_says_no_more_gets_its_acks_and_the_close() {
         }
         daemon.wait_received(40);
         wait_for("all to be gone", || (daemon.metric("flumen_connections") == 0).then_some(()));
+    }
+}
+
 /// Event time moves with the events alone.
 const BY_TYPE: &str = r#"
 [time]

@@ -130,13 +130,25 @@ fn one_byte_at_a_time_is_as_good_as_a_whole_request() {
 #[test]
 fn a_smuggled_request_is_refused() {
     let daemon = Daemon::start(1, 1, "");
-    for request in [
-        "GET /api/stats HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "GET /api/stats HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nContent-Length: 44\r\n\r\n",
-        "GET /api/stats HTTP/1.1\nHost: h\n\nGET / HTTP/1.1\r\n\r\n",
+    let get = |more: &str| format!("GET /api/stats HTTP/1.1\r\nHost: h\r\n{more}\r\n\r\n");
+    for (request, status, reason) in [
+        (get("Transfer-Encoding: chunked\r\n\r\n0"), 411, "length_required"),
+        (get("Content-Length: 0\r\nContent-Length: 44"), 400, "bad_length"),
+        (get("Content-Length: 65537"), 413, "too_long"),
+        (get("Host: again"), 400, "bad_host"),
+        (get(" folded: 1"), 400, "bad_header"),
+        (get(&"A: b\r\n".repeat(101)), 431, "head_too_long"),
+        ("GET / HTTP/2.0\r\n\r\n".to_owned(), 505, "http_version"),
+        ("GET /api/stats HTTP/1.1\nHost: h\n\nGET / HTTP/1.1\r\n\r\n".to_owned(), 400, "bad_request"),
     ] {
+        let counter = format!("flumen_http_requests_refused_total{{reason=\"{reason}\"}}");
+        assert_eq!(daemon.metric(&counter), 0, "{reason}");
         let said = answer(&mut open(&daemon, request.as_bytes()));
-        assert!(said.starts_with("HTTP/1.1 4"), "{request:?}: {said}");
+        assert!(
+            said.starts_with(&format!("HTTP/1.1 {status} ")) && said.contains(reason),
+            "{request:?}: {said}"
+        );
+        assert_eq!(daemon.metric(&counter), 1, "{reason}");
         assert_eq!(said.lines().filter(|line| line.starts_with("HTTP/1.1 ")).count(), 1, "{said}");
     }
     // What is pipelined behind a good request is not answered: one request a connection.

@@ -142,6 +142,15 @@ fn too_many_groups_are_counted_and_nothing_else_is_lost() {
     let stats = daemon.wait_received(30);
     assert_eq!((&stats["events"]["applied"], &stats["events"]["rejected"]), (&json!(30), &json!(0)));
     assert_eq!(daemon.json("/api/windows")[1]["no_room_events"], 10);
+    assert_eq!(daemon.metric("flumen_window_no_room_events_total{window=\"regions\"}"), 10);
+    // Sources likewise: one is known, nineteen more fit.
+    for n in 0..30 {
+        let data = json!({"value": 1, "region": "r0"});
+        let event = json!({"source": format!("s{n}"), "type": "t", "timestamp": start, "data": data});
+        socket.send(Message::text(event.to_string())).unwrap();
+    }
+    assert_eq!(daemon.wait_received(60)["events"]["applied"], 49);
+    assert_eq!(daemon.metric("flumen_events_rejected_total{reason=\"too_many_keys\"}"), 11);
 }
 
 #[test]

@@ -130,6 +130,8 @@ fn refused_handshakes_are_counted_by_reason() {
         (whole.replace("Version: 13", "Version: 8"), 426, "unsupported_version"),
         (whole.replace("dGhl", ""), 400, "bad_websocket_key"),
         (whole.replace("HTTP/1.1", "HTTQ"), 400, "bad_request"),
+        (whole.replace("Host: localhost\r\n", ""), 400, "bad_host"),
+        (upgrade("/ws/ingest", "Sec-WebSocket-Version: 8\r\n"), 400, "repeated_header"),
         (upgrade("/ws/ingest", "Content-Length: 3\r\n"), 400, "unexpected_body"),
         (upgrade("/ws/ingest", &long), 431, "request_too_large"),
         (upgrade("/ws/ingest", &many), 431, "too_many_headers"),
@@ -144,8 +146,14 @@ fn refused_handshakes_are_counted_by_reason() {
     let mut half = TcpStream::connect(daemon.ingest).unwrap();
     half.set_read_timeout(Some(PATIENCE)).unwrap();
     half.write_all(&whole.as_bytes()[..40]).unwrap();
-    assert_eq!(half.read(&mut [0]).unwrap(), 0, "put out without a word");
-    wait_for("the time-out to be counted", || (refused(&daemon, "timeout") == 1).then_some(()));
+    let mut mute = TcpStream::connect(daemon.ingest).unwrap();
+    mute.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut said = String::new();
+    half.read_to_string(&mut said).unwrap();
+    assert!(said.starts_with("HTTP/1.1 408 ") && said.contains("Connection: close\r\n"), "{said}");
+    assert!(said.ends_with("}}") && said.contains(r#""code":"timeout""#), "{said}");
+    assert_eq!(mute.read(&mut [0]).unwrap(), 0, "put out without a word");
+    wait_for("the time-outs to be counted", || (refused(&daemon, "timeout") == 2).then_some(()));
     daemon.wait_said("requests to open a WebSocket were refused");
     polite(&daemon);
 }
@@ -326,6 +334,7 @@ fn new_sources_and_groups_come_at_a_pace() {
         assert!(message.contains("limits.new_keys_per_second"), "{message}");
         let rejected = &daemon.stats()["events"]["rejected_by_reason"]["too_many_keys"];
         assert_eq!(*rejected, 60 - accepted);
+        assert_eq!(daemon.metric("flumen_events_rejected_total{reason=\"too_many_keys\"}"), 60 - accepted);
         // Who is known goes on, and after a while a new one is.
         let (mut seq, mut before) = (1, accepted);
         let mut send = |text: String| {
@@ -404,11 +413,18 @@ fn names_are_rejected_and_strings_left_out_when_they_are_too_long() {
             );
         }
         assert_eq!(daemon.stats()["events"]["rejected_by_reason"]["too_long"], 2);
+        assert_eq!(daemon.metric("flumen_events_rejected_total{reason=\"too_long\"}"), 2);
         // The event is read, and has no `k`.
         assert_eq!(send("s", "v", "abcd"), [""; 0]);
         let events = daemon.wait_received(4)["events"].clone();
         assert_eq!((&events["applied"], &events["filtered"]), (&1.into(), &1.into()), "{events}");
         assert_eq!(daemon.metric("flumen_strings_left_out_total"), 1);
+        // An `id` that fits, and one that is left out of its event.
+        for (id, left_out) in [(&fits, 1), (&longer, 2)] {
+            assert_eq!(send(&format!("s\",\"id\":\"{id}"), "v", "abc"), [""; 0]);
+            assert_eq!(daemon.metric("flumen_strings_left_out_total"), left_out, "{id}");
+        }
+        assert_eq!(daemon.wait_received(6)["events"]["applied"], 3);
     }
 }
 

@@ -80,6 +80,18 @@ fn every_limit_holds_for_the_next_event() {
         }
         daemon.reload("[limits]\nnesting = 4\n", "limits.nesting: 32 → 4");
         assert_eq!(client.send(with_data(r#"{"a":{"b":{"c":{"d":1}}}}"#)), ["too_deep"]);
+        for (reason, times) in [
+            ("too_deep", 1),
+            ("too_many_fields", 1),
+            // A message of too many events, and a name.
+            ("too_long", 2),
+            ("future_timestamp", 1),
+            ("too_many_types", 1),
+            ("too_many_keys", 1),
+        ] {
+            let name = format!("flumen_events_rejected_total{{reason=\"{reason}\"}}");
+            assert_eq!(daemon.metric(&name), times, "{reason}");
+        }
         daemon.reload("[limits]\nfield_names = 1\n", "limits.field_names");
         client.send(with_data(r#"{"one more name":1}"#));
         let metrics = daemon.get("/metrics").1;

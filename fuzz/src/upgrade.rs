@@ -57,7 +57,11 @@ fn check_accepted(input: &[u8], consumed: usize, response: &[u8], ack: bool) {
             .any(|w| w.trim().eq_ignore_ascii_case(word))
     };
     assert!(has("connection", "upgrade") && has("upgrade", "websocket"), "{request:?}");
-    assert_eq!(all("sec-websocket-version").first().map(String::as_str), Some("13"));
+    for name in ["host", "sec-websocket-version", "sec-websocket-key"] {
+        let times = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name)).count();
+        assert_eq!(times, 1, "{name}: {request:?}");
+    }
+    assert_eq!(all("sec-websocket-version"), ["13"]);
     assert!(all("content-length").iter().all(|length| length == "0"));
     assert!(all("transfer-encoding").is_empty());
     let offered = all("sec-websocket-protocol");

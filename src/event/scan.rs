@@ -229,7 +229,12 @@ impl Scan<'_, '_> {
     fn id(&mut self, at: usize) -> Option<(Option<Span>, usize)> {
         match self.text(at, self.limits.name_size) {
             Some((span, end)) => Some((Some(span), end)),
-            None => Some((None, self.skip(at, 2)?)),
+            None => {
+                let end = self.skip(at, 2)?;
+                let is_long = byte(self.bytes, at) == b'"' && end - at - 2 > self.limits.name_size;
+                self.scratch.long_strings += u32::from(is_long);
+                Some((None, end))
+            }
         }
     }
 

@@ -61,7 +61,7 @@ pub struct Scratch {
     dims: Vec<(Span, Span, Section)>,
     /// Strings that would be dimensions if anybody asked for them.
     passed: usize,
-    /// Strings that are too long to be dimensions.
+    /// Strings that are too long to be dimensions, or the `id`.
     pub(super) long_strings: u32,
     /// The flattened name being built, without `data.`; with `metadata.`.
     pub(super) path: String,
@@ -224,9 +224,11 @@ impl Scratch {
         self.kind_is = set(&mut self.text, &mut self.kind, value, MAX_KIND);
     }
 
-    /// Replaces `id`.
+    /// Replaces `id`; one longer than `limits.name_size` is left out.
     pub(super) fn set_id(&mut self, value: Option<&str>, limits: &Limits) {
-        self.has_id = set(&mut self.text, &mut self.id, value, limits.name_size) == Text::Good;
+        let id_is = set(&mut self.text, &mut self.id, value, limits.name_size);
+        self.has_id = id_is == Text::Good;
+        self.long_strings += u32::from(id_is == Text::TooLong);
     }
 
     pub(super) fn no_timestamp(&mut self) {

@@ -13,7 +13,7 @@ use crate::event::Reject;
 use crate::event::frame::Violation;
 use crate::runtime::ring::Gauge;
 pub use crate::telemetry::control::ControlCounters;
-use crate::telemetry::refusal::Refusal;
+use crate::telemetry::refusal::{HTTP_REASONS, Refusal};
 
 /// A number with one writer.
 #[derive(Debug, Default)]
@@ -137,6 +137,8 @@ pub struct HttpCounters {
     pub accepted: Counter,
     /// Of these, refused because `http.connections` were open.
     pub refused: Counter,
+    /// Requests refused for what they are, in the order of [`HTTP_REASONS`].
+    pub requests_refused: [Counter; HTTP_REASONS.len()],
     /// Requests that did not come in time.
     pub timed_out: Counter,
     /// Requests that could not be answered because the server behind did not.

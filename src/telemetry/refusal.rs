@@ -1,6 +1,6 @@
-//! Why an upgrade request was refused.
+//! Why a request was refused: an upgrade on the ingest port, or one on the HTTP port for its bytes.
 
-/// Why an upgrade request was refused; each but the time-out is the code of an answer as well.
+/// Why an upgrade request was refused; each is the code of an answer as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// `/`: the dashboard has its own port.
@@ -9,6 +9,10 @@ pub enum Refusal {
     BadRequest,
     /// `Sec-WebSocket-Key` is not 16 bytes in base64.
     BadKey,
+    /// `Sec-WebSocket-Key` or `Sec-WebSocket-Version` comes more than once.
+    RepeatedHeader,
+    /// Not exactly one `Host`.
+    BadHost,
     /// It has a body.
     UnexpectedBody,
     /// A page of an origin that may not send events.
@@ -25,16 +29,18 @@ pub enum Refusal {
     TooManyHeaders,
     /// It was not whole when the daemon ended.
     Draining,
-    /// It was not whole within `ingest.handshake_timeout`; without an answer.
+    /// It was not whole within `ingest.handshake_timeout`; who has sent nothing gets no answer.
     Timeout,
 }
 
 impl Refusal {
     /// All reasons, in the order of [`Refusal::index`].
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::DashboardElsewhere,
         Self::BadRequest,
         Self::BadKey,
+        Self::RepeatedHeader,
+        Self::BadHost,
         Self::UnexpectedBody,
         Self::ForeignOrigin,
         Self::NotFound,
@@ -52,6 +58,8 @@ impl Refusal {
             Self::DashboardElsewhere => "dashboard_elsewhere",
             Self::BadRequest => "bad_request",
             Self::BadKey => "bad_websocket_key",
+            Self::RepeatedHeader => "repeated_header",
+            Self::BadHost => "bad_host",
             Self::UnexpectedBody => "unexpected_body",
             Self::ForeignOrigin => "foreign_origin",
             Self::NotFound => "not_found",
@@ -69,3 +77,16 @@ impl Refusal {
         self as usize
     }
 }
+
+/// Why requests on the HTTP port are refused before anybody reads them: the codes of the answers. Those that
+/// are late, too many or cannot be handed on are counted by themselves.
+pub const HTTP_REASONS: [&str; 8] = [
+    "bad_request",
+    "bad_header",
+    "bad_host",
+    "bad_length",
+    "length_required",
+    "too_long",
+    "head_too_long",
+    "http_version",
+];

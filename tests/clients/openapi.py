@@ -287,6 +287,8 @@ def refused_upgrades(document, daemon):
         UPGRADE.replace("13", "8") + KEY: 426,
         UPGRADE: 400,
         UPGRADE + KEY + "Content-Length: 5\r\n": 400,
+        UPGRADE + KEY + KEY: 400,
+        UPGRADE + KEY + "Host: localhost\r\nHost: localhost\r\n": 400,
         UPGRADE + KEY + "Origin: http://elsewhere.example\r\n": 403,
         # Of the host it talks to, which anybody may have made point here.
         UPGRADE + KEY + "Host: elsewhere.example\r\nOrigin: http://elsewhere.example\r\n": 403,

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tungstenite::protocol::Role;
@@ -118,21 +118,34 @@ fn half_handshakes_are_dropped_after_a_while() {
     let server = Server::Daemon(Daemon::start(2, 1, config));
     let whole = request("");
     let mut neighbour = server.polite();
+    // Those that took so long to write that the daemon may have lost patience before the first byte had come.
+    let mut late = Vec::new();
     let halves: Vec<TcpStream> = (0..whole.len())
         .map(|len| {
+            let start = Instant::now();
             let mut stream = raw(&server);
-            // It may have lost patience before the first byte has come.
-            stream.write_all(&whole[..len]).ok();
+            if stream.write_all(&whole[..len]).is_err() || start.elapsed() > Duration::from_secs(1) {
+                late.push(len);
+            }
             stream
         })
         .collect();
     neighbour.talk();
-    for mut half in halves {
-        match half.read(&mut [0; 1]) {
-            Ok(0) => {}
+    for (len, mut half) in halves.into_iter().enumerate() {
+        let mut said = Vec::new();
+        let ended = half.read_to_end(&mut said);
+        let said = String::from_utf8(said).unwrap();
+        match ended {
+            // Who has said nothing is told nothing; so may one be whose first bytes came after its time.
+            Ok(0) => assert!(len == 0 || late.contains(&len), "{len} bytes, and no answer"),
+            Ok(_) => {
+                assert!(said.starts_with("HTTP/1.1 408 ") && said.ends_with("}}"), "{len} bytes: {said}");
+            }
             // A byte came after the end.
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
-            other => panic!("dropped without a word, not {other:?}"),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                assert!(late.contains(&len), "{len} bytes")
+            }
+            Err(error) => panic!("{len} bytes: {error}"),
         }
     }
     wait_alone(&server);

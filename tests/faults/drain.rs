@@ -27,10 +27,10 @@ fn last(said: &str, name: &str) -> u64 {
 
 #[test]
 fn a_drain_ends_in_order_under_overload_and_with_readers_that_stall() {
+    let record = Record::begin("faults", "drain_overload");
     if !can_trace("a drain under overload") {
         return;
     }
-    let record = Record::begin("faults", "drain_overload");
     let daemon = Daemon::start(1, 1, "");
     // Readers of the stream that read nothing, and clients of HTTP that do not finish their request.
     let stalled: Vec<_> = [&b"GET /stream/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], b"GET /api/st"]

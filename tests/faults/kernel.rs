@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tungstenite::Message;
@@ -20,6 +20,7 @@ fn descriptors_run_out_and_come_back_on_the_ingest_port() {
     daemon.limit(&format!("--nofile={}:", daemon.descriptors()));
     let ingest = daemon.ingest;
     // The kernel connects them; the daemon has no descriptor to take them with.
+    let out = Instant::now();
     let waiting: Vec<_> = (0..10)
         .map(|_| {
             std::thread::spawn(move || {
@@ -38,7 +39,8 @@ fn descriptors_run_out_and_come_back_on_the_ingest_port() {
     }
     let errors = daemon.reading("flumen_accept_errors_total");
     // One attempt in 100 ms, not a loop that burns.
-    assert!(errors >= 1.0, "{errors}");
+    let most = 30.0 * (1.0 + out.elapsed().as_secs_f64());
+    assert!((1.0..=most).contains(&errors), "{errors} attempts, {most} at most");
     let seen = polite.end();
     assert_eq!(seen.rejected, 0);
     daemon.wait_received(seen.sent + 10);
@@ -48,10 +50,10 @@ fn descriptors_run_out_and_come_back_on_the_ingest_port() {
 
 #[test]
 fn a_thread_that_panics_ends_the_process_with_70_and_its_name() {
+    let record = Record::begin("faults", "panic");
     if !can_trace("a thread that panics") {
         return;
     }
-    let record = Record::begin("faults", "panic");
     let mut daemon = Daemon::start(1, 1, "");
     // What the ingest thread documents as its panic: the kernel refuses to poll.
     let traced = Traced::attach(&daemon, "ingest-0", "epoll_wait:error=EBADF");

@@ -35,11 +35,12 @@ fn notices(stream: TcpStream) -> usize {
 
 #[test]
 fn a_full_ring_anywhere_stops_reading_and_nothing_is_lost() {
+    let held = [("window-0", "full_ring_window"), ("parse-0", "full_ring_parse")];
+    let held = held.map(|(thread, name)| (thread, Record::begin("faults", name)));
     if !can_trace("a full ring") {
         return;
     }
-    for (thread, name) in [("window-0", "full_ring_window"), ("parse-0", "full_ring_parse")] {
-        let record = Record::begin("faults", name);
+    for (thread, record) in held {
         let daemon = Daemon::start(1, 1, "[ingest]\nhandshake_timeout = \"300ms\"\n");
         let bound_kib = 80 * 1024;
         let start_kib = daemon.status("VmRSS");
@@ -106,10 +107,10 @@ fn a_full_ring_anywhere_stops_reading_and_nothing_is_lost() {
 
 #[test]
 fn overload_drop_counts_exactly_what_it_drops() {
+    let record = Record::begin("faults", "drop");
     if !can_trace("overload = \"drop\"") {
         return;
     }
-    let record = Record::begin("faults", "drop");
     let daemon = Daemon::start(1, 1, "[ingest]\noverload = \"drop\"\n");
     let held = Traced::hold(&daemon, "parse-0");
     let greedy = Greedy::start(&daemon, "greedy", BLOCKS);
@@ -132,10 +133,10 @@ fn overload_drop_counts_exactly_what_it_drops() {
 
 #[test]
 fn overload_drop_holds_up_nobody_while_a_window_thread_stands_still() {
+    let record = Record::begin("faults", "drop_window");
     if !can_trace("overload = \"drop\"") {
         return;
     }
-    let record = Record::begin("faults", "drop_window");
     let daemon = Daemon::start(1, 1, "[ingest]\noverload = \"drop\"\n");
     let held = Traced::hold(&daemon, "window-0");
     let greedy = Greedy::start(&daemon, "greedy", BLOCKS);

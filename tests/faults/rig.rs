@@ -16,6 +16,12 @@ use tungstenite::{Message, WebSocket};
 
 use crate::common::{Daemon, PATIENCE, event, now_s, wait_for};
 
+/// A tool is missing. Where scripts/test has found all of them, that is a failure.
+fn skip(test: &str, why: &str) {
+    assert!(std::env::var_os("FAULTS_ALL").is_none(), "FAULTS_ALL is set, and {test}: {why}");
+    println!("SKIPPED {test}: {why}");
+}
+
 /// Whether threads can be traced here; says so if not.
 pub fn can_trace(test: &str) -> bool {
     let tried = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::piped()).output();
@@ -24,7 +30,7 @@ pub fn can_trace(test: &str) -> bool {
         Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         Err(_) => "strace is not installed (Debian: strace)".to_owned(),
     };
-    println!("SKIPPED {test}: {why}");
+    skip(test, &why);
     false
 }
 
@@ -96,7 +102,7 @@ impl FalseClock {
             library.exists().then_some(library)
         });
         let Some(library) = library else {
-            println!("SKIPPED {test}: libfaketime is not installed (Debian: faketime)");
+            skip(test, "libfaketime is not installed (Debian: faketime)");
             return None;
         };
         let file = std::env::temp_dir().join(format!("flumen-clock-{}-{test}", std::process::id()));

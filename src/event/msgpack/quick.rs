@@ -226,7 +226,12 @@ impl Event<'_, '_> {
     fn id(&mut self, at: usize) -> Option<(Option<Span>, usize)> {
         match self.text(at, self.limits.name_size) {
             Some((span, end)) => Some((Some(span), end)),
-            None => Some((None, self.pass(at)?)),
+            None => {
+                let passed = self.pass(at)?;
+                let is_long = |(start, end)| end - start > self.limits.name_size;
+                self.scratch.long_strings += u32::from(self.header(at).is_some_and(is_long));
+                Some((None, passed))
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::runtime::names::Names;
 use crate::runtime::ring::Gauge;
 use crate::telemetry::catalog::{self, LATENCY_BOUNDS_S};
 use crate::telemetry::process::Process;
-use crate::telemetry::refusal::Refusal;
+use crate::telemetry::refusal::{HTTP_REASONS, Refusal};
 
 struct Text(String);
 
@@ -203,6 +203,8 @@ fn readers(text: &mut Text, shared: &Shared) {
     text.single("flumen_http_connections_limit", shared.http_connections);
     text.single("flumen_http_connections_accepted_total", http.accepted.get());
     text.single("flumen_http_connections_refused_total", http.refused.get());
+    let refused = HTTP_REASONS.iter().zip(&http.requests_refused).map(|(why, n)| (why, n.get()));
+    text.each("flumen_http_requests_refused_total", "reason", refused);
     text.single("flumen_http_timeouts_total", http.timed_out.get());
     let changes = Foreign::ALL.iter().zip(&shared.changes_refused);
     let changes = changes.map(|(why, n)| (why.as_str(), n.load(Ordering::Relaxed)));

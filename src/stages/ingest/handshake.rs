@@ -29,6 +29,9 @@ pub const SUBPROTOCOL: &str = "flumen.ingest.v1";
 
 const SUBPROTOCOL_HEADER: &str = "sec-websocket-protocol";
 
+/// Headers that come once.
+const ONCE: [&str; 2] = ["sec-websocket-key", "sec-websocket-version"];
+
 /// What is to be done with a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -109,7 +112,7 @@ pub fn judge(buf: &[u8], policy: &Policy) -> Decision {
         // The parser drops a fragment, which a request has none of (RFC 6455, 3).
         Ok(Some(_)) if has_fragment(head) => refuse(&BAD_REQUEST),
         Ok(Some((consumed, request))) => match request.uri().path() {
-            PATH => upgrade(consumed, &request, policy),
+            PATH => upgrade(consumed, request, policy),
             path => elsewhere(path, request.headers(), http_port, true),
         },
         Ok(None) if head.len() < policy.max_request => Decision::NeedMore,
@@ -129,7 +132,9 @@ fn has_fragment(head: &[u8]) -> bool {
 }
 
 /// A request for [`PATH`].
-fn upgrade(consumed: usize, request: &Request, policy: &Policy) -> Decision {
+fn upgrade(consumed: usize, mut request: Request, policy: &Policy) -> Decision {
+    make_plain(request.headers_mut());
+    let request = &request;
     let headers = request.headers();
     // What would be its body would be read as frames.
     let has_length = headers.get_all("content-length").iter().any(|length| length != "0");
@@ -146,6 +151,13 @@ fn upgrade(consumed: usize, request: &Request, policy: &Policy) -> Decision {
         }
         Err(_) => return refuse(&BAD_KEY),
     };
+    // RFC 6455, 11.3.1 and 11.3.5; of two, tungstenite has read one.
+    if ONCE.iter().any(|name| headers.get_all(*name).iter().count() != 1) {
+        return refuse(&REPEATED);
+    }
+    if headers.get_all("host").iter().count() != 1 {
+        return refuse(&BAD_HOST);
+    }
     if !welcome_origin(headers, policy) {
         return refuse(&FOREIGN_ORIGIN);
     }
@@ -163,6 +175,18 @@ fn upgrade(consumed: usize, request: &Request, policy: &Policy) -> Decision {
     match write_response(&mut bytes, &response) {
         Ok(()) => Decision::Accept { consumed, response: bytes, ack: asked || offered },
         Err(_) => refuse(&BAD_REQUEST),
+    }
+}
+
+/// `Upgrade` and `Connection` are lists (RFC 9110, 7.6.1 and 7.8), in one line or several; tungstenite takes
+/// the first line only, and of `Upgrade` nothing but the one word. Where the word is among the others, the
+/// header becomes it.
+fn make_plain(headers: &mut HeaderMap) {
+    for (name, word) in [("connection", "upgrade"), ("upgrade", "websocket")] {
+        let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+        if lines.flat_map(|line| line.split(',')).any(|item| item.trim().eq_ignore_ascii_case(word)) {
+            headers.insert(name, HeaderValue::from_static(word));
+        }
     }
 }
 
@@ -264,6 +288,18 @@ const BAD_KEY: Answer<'static> = Answer {
     why: "Sec-WebSocket-Key must be 16 bytes in base64",
     headers: CLOSE,
 };
+const REPEATED: Answer<'static> = Answer {
+    status: "400 Bad Request",
+    code: Refusal::RepeatedHeader,
+    why: "Sec-WebSocket-Key and Sec-WebSocket-Version may come once",
+    headers: CLOSE,
+};
+const BAD_HOST: Answer<'static> = Answer {
+    status: "400 Bad Request",
+    code: Refusal::BadHost,
+    why: "exactly one Host header is expected",
+    headers: CLOSE,
+};
 const BODY: Answer<'static> = Answer {
     status: "400 Bad Request",
     code: Refusal::UnexpectedBody,
@@ -302,6 +338,13 @@ const TOO_MANY_HEADERS: Answer<'static> = Answer {
     headers: CLOSE,
 };
 
+const TIMEOUT: Answer<'static> = Answer {
+    status: "408 Request Timeout",
+    code: Refusal::Timeout,
+    why: "the request was not finished within ingest.handshake_timeout",
+    headers: CLOSE,
+};
+
 const DRAINING: Answer<'static> = Answer {
     status: "503 Service Unavailable",
     code: Refusal::Draining,
@@ -312,6 +355,14 @@ const DRAINING: Answer<'static> = Answer {
 /// What a client is told that has not finished its request when the daemon ends.
 pub fn draining() -> Vec<u8> {
     match refuse(&DRAINING) {
+        Decision::Refuse { response, .. } => response,
+        _ => Vec::new(),
+    }
+}
+
+/// What a client is told that has not finished its request in time.
+pub fn timeout() -> Vec<u8> {
+    match refuse(&TIMEOUT) {
         Decision::Refuse { response, .. } => response,
         _ => Vec::new(),
     }

@@ -6,8 +6,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::connection::State;
-use super::{Ingest, SWEEP_NS};
+use super::connection::{LINGER_NS, State};
+use super::{Ingest, SWEEP_NS, handshake};
 use crate::runtime::clock::Now;
 use crate::telemetry::refusal::Refusal;
 
@@ -100,6 +100,9 @@ impl Ingest {
                                 continue;
                             }
                             self.options.counters.handshakes_refused[Refusal::Timeout.index()].add(1);
+                            if self.tell_late(slot, now) {
+                                continue;
+                            }
                         }
                         self.drop_connection(slot);
                     } else {
@@ -108,6 +111,21 @@ impl Ingest {
                 }
             }
         }
+    }
+
+    /// Tells a client that has sent a part of its request that it is late; says whether there was one to tell.
+    /// Connections that were opened ahead, as browsers do, expect no answer.
+    fn tell_late(&mut self, slot: u32, now: Now) -> bool {
+        let Some(Some(conn)) = self.connections.get_mut(slot as usize) else { return false };
+        let began = matches!(&conn.state, State::Handshake { request, .. } if !request.is_empty());
+        if began && !conn.read_closed {
+            conn.write_raw(&handshake::timeout());
+            conn.state = State::Lingering { deadline_ns: now.mono_ns + LINGER_NS };
+            self.impatient = true;
+            self.flush_connection(slot);
+            return true;
+        }
+        false
     }
 
     /// Pings connections on which nothing has come for long, and closes those that do not answer.

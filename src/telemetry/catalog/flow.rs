@@ -94,7 +94,7 @@ pub const FLOW: &[Metric] = &[
         "flumen_strings_left_out_total",
         Counter,
         &[],
-        "Strings longer than limits.string_size, which are in no group and no count of distinct values.",
+        "Strings longer than limits.string_size, which are in no group and no count of distinct values, and each id longer than limits.name_size.",
         "increase(flumen_strings_left_out_total[1h])",
     ),
     metric(
@@ -166,7 +166,7 @@ pub const FLOW: &[Metric] = &[
         "flumen_handshakes_refused_total",
         Counter,
         &["reason"],
-        "Upgrade requests refused, by the code of the answer, or timeout: not whole within ingest.handshake_timeout.",
+        "Upgrade requests refused, by the code of the answer; timeout: not whole within ingest.handshake_timeout.",
         "sum by (reason) (increase(flumen_handshakes_refused_total[1h]))",
     ),
     metric(
@@ -380,6 +380,13 @@ pub const FLOW: &[Metric] = &[
         &[],
         "HTTP connections answered 503 because http.connections were open.",
         "increase(flumen_http_connections_refused_total[5m])",
+    ),
+    metric(
+        "flumen_http_requests_refused_total",
+        Counter,
+        &["reason"],
+        "HTTP requests refused for their bytes, by the code of the answer.",
+        "sum by (reason) (increase(flumen_http_requests_refused_total[1h]))",
     ),
     metric("flumen_http_timeouts_total", Counter, &[], "HTTP requests that did not come in time.", ""),
     metric(

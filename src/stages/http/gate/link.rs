@@ -40,6 +40,8 @@ pub(super) enum Then {
     Ask,
     /// As [`Then::Ask`]; it wants the event stream.
     Subscribe,
+    /// Its request has been refused; the answer waits.
+    Refused(&'static Refusal),
     /// It is over.
     Drop,
 }
@@ -193,7 +195,7 @@ impl Link {
                 }
                 Judged::Refuse(refusal) => {
                     self.refuse(refusal);
-                    return Then::Again;
+                    return Then::Refused(refusal);
                 }
             }
         }

@@ -257,6 +257,12 @@ impl Gate {
                     self.newcomers.push_back(slot);
                 }
                 Then::Again => self.queue(slot),
+                Then::Refused(refusal) => {
+                    if let Some(at) = refusal.reason() {
+                        self.options.counters.requests_refused[at].add(1);
+                    }
+                    self.queue(slot);
+                }
                 Then::Stay if more => self.queue(slot),
                 Then::Stay => {}
             }

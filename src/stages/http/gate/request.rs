@@ -6,6 +6,7 @@
 
 use crate::stages::http::routes::is_stream;
 use crate::stages::http::sse::Asked;
+use crate::telemetry::refusal::HTTP_REASONS;
 
 /// The longest request line and headers, bytes.
 pub const MAX_HEAD: usize = 16 * 1024;
@@ -74,6 +75,11 @@ pub static UNAVAILABLE: Refusal =
     refusal("503 Service Unavailable", "unavailable", "the server is busy or ending; try again");
 
 impl Refusal {
+    /// Its place among [`HTTP_REASONS`]; `None` for those that have a counter of their own.
+    pub fn reason(&self) -> Option<usize> {
+        HTTP_REASONS.iter().position(|reason| *reason == self.code)
+    }
+
     /// The whole answer.
     pub fn response(&self) -> Vec<u8> {
         let Self { status, code, why } = self;
@@ -314,6 +320,7 @@ mod tests {
 
     #[test]
     fn what_others_take_is_refused() {
+        let mut unseen = HTTP_REASONS.to_vec();
         let get = |more: &str| format!("GET / HTTP/1.1\r\nHost: h\r\n{more}\r\n\r\n");
         for (bytes, code) in [
             (get("Content-Length: 1\r\nContent-Length: 1"), "bad_length"),
@@ -344,6 +351,9 @@ mod tests {
             (format!("{}GET / HTTP/1.0\r\n\r\n", "\r\n".repeat(MAX_HEAD / 2)), "head_too_long"),
         ] {
             assert_eq!(refused(&bytes), Some(code), "{bytes:?}");
+            assert!(HTTP_REASONS.contains(&code), "{code} is counted");
+            unseen.retain(|reason| *reason != code);
         }
+        assert_eq!(unseen, [""; 0], "reasons that nothing has");
     }
 }

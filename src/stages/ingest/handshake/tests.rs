@@ -151,6 +151,60 @@ fn what_is_no_upgrade_gets_426() {
 }
 
 #[test]
+fn what_has_to_come_once_comes_once() {
+    let plain = String::from_utf8(upgrade_request(PATH, "")).unwrap();
+    let host = "Host: flumen.example:8000\r\n";
+    let version = "Sec-WebSocket-Version: 13\r\n";
+    let other_key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+    let twice = |line: &str, more: &str| plain.replace(line, &format!("{line}{more}"));
+    for (request, code) in [
+        (plain.replace(host, ""), "bad_host"),
+        (twice(host, host), "bad_host"),
+        (twice(host, "host: evil.example\r\n"), "bad_host"),
+        (twice(KEY, KEY), "repeated_header"),
+        (twice(KEY, other_key), "repeated_header"),
+        (twice(version, version), "repeated_header"),
+        (twice(version, "Sec-WebSocket-Version: 8\r\n"), "repeated_header"),
+    ] {
+        let said = refused(request.as_bytes());
+        assert!(said.starts_with("HTTP/1.1 400 ") && said.contains(code), "{request}: {said}");
+    }
+    // Another version first, or in one line: a version that is not spoken here.
+    for version in ["8\r\nSec-WebSocket-Version: 13", "13, 8"] {
+        let request = plain.replace("n: 13", &format!("n: {version}"));
+        assert_eq!(status(request.as_bytes()), "426", "{request}");
+    }
+}
+
+#[test]
+fn the_word_may_be_one_of_a_list() {
+    let plain = String::from_utf8(upgrade_request(PATH, "")).unwrap();
+    let (upgrade, connection) = ("Upgrade: websocket\r\n", "Connection: keep-alive, Upgrade\r\n");
+    for (line, instead, good) in [
+        (upgrade, "Upgrade: h2c, websocket", true),
+        (upgrade, "Upgrade: WebSocket\t,h2c", true),
+        (upgrade, "Upgrade: h2c\r\nUpgrade: websocket", true),
+        (upgrade, "Upgrade: ,websocket", true),
+        (upgrade, "Upgrade: h2c", false),
+        (upgrade, "Upgrade: websockets, h2c", false),
+        (upgrade, "Upgrade: h2c websocket", false),
+        (upgrade, "Upgrade: websocket/13", false),
+        (connection, "Connection: upgrade", true),
+        (connection, "Connection: keep-alive\r\nConnection: Upgrade", true),
+        (connection, "Connection: keep-alive", false),
+        (connection, "Connection: upgraded", false),
+    ] {
+        let request = plain.replace(line, &format!("{instead}\r\n"));
+        if good {
+            let (_, response, _) = accepted(request.as_bytes());
+            assert!(response.contains("upgrade: websocket\r\n"), "{response}");
+        } else {
+            assert_eq!(status(request.as_bytes()), "426", "{request}");
+        }
+    }
+}
+
+#[test]
 fn a_body_is_no_frame() {
     for more in [
         "Content-Length: 5\r\n",
