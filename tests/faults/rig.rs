@@ -167,6 +167,8 @@ impl Polite {
         let stop = Arc::<AtomicBool>::default();
         let acked = Arc::<AtomicU64>::default();
         let mut socket = daemon.connect("/ws/ingest?ack=1");
+        // The process may be stopped for a minute.
+        socket.get_ref().set_read_timeout(Some(2 * PATIENCE)).unwrap();
         let (stopped, acks) = (Arc::clone(&stop), Arc::clone(&acked));
         let client = std::thread::spawn(move || {
             let mut seen = Seen::default();
