@@ -53,7 +53,7 @@ const HITS: &[Hit] = &[
     hit("limits.nesting", "event rejected", REJECTED, "reload.rs", RELOAD),
     hit("limits.name_size", "event rejected; an `id` left out", REJECTED_OR_LEFT_OUT, "limits.rs", LENGTHS),
     hit("limits.string_size", "string left out", "flumen_strings_left_out_total", "limits.rs", LENGTHS),
-    hit("limits.event_types", "event rejected until windows have closed", REJECTED, "events.rs", "types_of_a_stranger_make_room_when_their_windows_have_closed"),
+    hit("limits.event_types", "event rejected until windows have closed", REJECTED, "events.rs", "every_reason_is_counted_recorded_and_answered_while_neighbours_count"),
     hit("limits.field_names", "field left out", "flumen_fields_left_out_total", "reload.rs", RELOAD),
     hit("limits.keys", "event rejected, or missing in a window", NO_ROOM, "groups.rs", "too_many_groups_are_counted_and_nothing_else_is_lost"),
     hit("limits.memory", "reading stops until windows have closed", "flumen_memory_stops_total", "faults/kernel.rs", "reading_stops_at_the_memory_limit_until_windows_have_closed"),

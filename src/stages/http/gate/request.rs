@@ -170,7 +170,9 @@ impl<'a> Head<'a> {
             None => (None, target),
         };
         let is_target = target.starts_with('/') && target.bytes().all(|b| b.is_ascii_graphic());
-        let is_authority = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic());
+        // It ends at the path (RFC 3986, 3.2); a query without one is nothing that clients send.
+        let is_part = |b: u8| b.is_ascii_graphic() && !matches!(b, b'?' | b'#');
+        let is_authority = |name: &str| !name.is_empty() && name.bytes().all(is_part);
         if !is_method || !is_target || !authority.is_none_or(is_authority) {
             return Err(&NOT_HTTP);
         }
@@ -341,6 +343,7 @@ mod tests {
             ("get / HTTP/1.1\r\n\r\n".to_owned(), "bad_request"),
             ("GET http:/// HTTP/1.1\r\n\r\n".to_owned(), "bad_request"),
             ("GET https://a/ HTTP/1.1\r\n\r\n".to_owned(), "bad_request"),
+            ("GET http://a?y=/stream/metrics HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(), "bad_request"),
             ("GET /a\tb HTTP/1.1\r\n\r\n".to_owned(), "bad_request"),
             ("\u{16}\u{3}\u{1}".to_owned(), "bad_request"),
             ("GETGETGETGETGETGETGET".to_owned(), "bad_request"),
