@@ -47,6 +47,7 @@ const HITS: &[Hit] = &[
     hit("http.request_timeout", "408", "flumen_http_timeouts_total", "gate.rs", "a_request_that_does_not_come_in_time_is_told_so_and_holds_up_nobody"),
     hit("http.allowed_hosts", "403", "flumen_http_changes_refused_total", "limits.rs", "who_calls_the_daemon_by_a_foreign_name_changes_nothing"),
     hit("limits.message_size", "close 1009", "flumen_protocol_violations_total", "limits.rs", "a_message_too_long_is_refused_at_the_header_that_says_so"),
+    hit("limits.frame_size", "close 1009", "flumen_protocol_violations_total", "limits.rs", "a_frame_too_long_is_refused_though_its_message_is_not"),
     hit("limits.unfinished_size", "close 1013", "flumen_unfinished_messages_closed_total", "limits.rs", "unfinished_messages_are_bounded_together"),
     hit("limits.events_per_message", "the rest is one rejected event", REJECTED, "reload.rs", RELOAD),
     hit("limits.fields_per_event", "event rejected", REJECTED, "reload.rs", RELOAD),

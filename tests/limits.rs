@@ -385,6 +385,32 @@ fn a_message_too_long_is_refused_at_the_header_that_says_so() {
 }
 
 #[test]
+fn a_frame_too_long_is_refused_though_its_message_is_not() {
+    for (lanes, windows) in LAYOUTS {
+        let daemon = Daemon::start(lanes, windows, "[limits]\nframe_size = \"200B\"\n");
+        let mut socket = daemon.connect("/ws/ingest?ack=1");
+        // A message of several frames, each as long as may be.
+        let event = format!("{}{}", event("a", now_s(), 1.0), " ".repeat(500));
+        let parts: Vec<_> = event.as_bytes().chunks(200).collect();
+        for (n, part) in parts.iter().enumerate() {
+            let first = u8::from(n == 0) | u8::from(n + 1 == parts.len()) << 7;
+            let len = part.len() as u8;
+            let head = if len < 126 { vec![first, 0x80 | len] } else { vec![first, 0x80 | 126, 0, len] };
+            socket.get_mut().write_all(&[&head[..], &[0; 4], *part].concat()).unwrap();
+        }
+        read_ack(&mut socket, 1);
+        socket.get_mut().write_all(&[0x82, 0x80 | 126, 0, 201, 0, 0, 0, 0]).unwrap();
+        assert_eq!(read_close(&mut socket), Some(1009));
+        assert_eq!(daemon.metric("flumen_protocol_violations_total{code=\"1009\"}"), 1);
+        polite(&daemon);
+        daemon.reload("[limits]\nframe_size = 0\n", "limits.frame_size");
+        let mut socket = daemon.connect("/ws/ingest?ack=1");
+        socket.send(Message::text(event)).unwrap();
+        read_ack(&mut socket, 1);
+    }
+}
+
+#[test]
 fn names_are_rejected_and_strings_left_out_when_they_are_too_long() {
     let config = "[limits]\nname_size = 20\nstring_size = 3\n\
                   [[window]]\nname = \"with-k\"\nkind = \"tumbling\"\nsize = \"1h\"\nwhere = \"has(k)\"\n";

@@ -195,6 +195,8 @@ pub struct DeadLetters {
 pub struct Limits {
     /// Bytes of one WebSocket message.
     pub message_size: usize,
+    /// Bytes of one WebSocket frame; 0: as many as a message has.
+    pub frame_size: usize,
     /// Bytes of messages that have come in part, of all connections.
     pub unfinished_size: usize,
     /// Events of one message.

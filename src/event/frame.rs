@@ -78,6 +78,7 @@ impl Violation {
 
     const NOT_UTF8: Self = Self { close_code: 1007, what: "text that is not UTF-8" };
     const TOO_BIG: Self = Self { close_code: 1009, what: "message too big" };
+    const FRAME_TOO_BIG: Self = Self { close_code: 1009, what: "frame too big" };
 }
 
 impl fmt::Display for Violation {
@@ -95,6 +96,8 @@ pub struct Decoder {
     max_message: usize,
     /// Of the messages after it.
     next_max: usize,
+    /// Of one frame; narrow, as there are so many decoders.
+    max_frame: u32,
     /// Unmasked bytes: the message under way and, behind it, the control frame that a read has cut.
     carry: Vec<u8>,
     /// How much of the carry is known to be whole UTF-8 characters, where it is a text.
@@ -125,9 +128,15 @@ struct Cut {
 impl Decoder {
     /// A decoder for a fresh connection that takes messages of up to `max_message` bytes of payload.
     pub fn new(max_message: usize) -> Self {
+        Self::with_limits(max_message, usize::MAX)
+    }
+
+    /// The same, with frames of up to `max_frame` bytes of payload.
+    pub fn with_limits(max_message: usize, max_frame: usize) -> Self {
         Self {
             max_message,
             next_max: max_message,
+            max_frame: narrow(max_frame),
             carry: Vec::new(),
             valid: 0,
             cut: None,
@@ -138,9 +147,10 @@ impl Decoder {
         }
     }
 
-    /// Another limit on a message, in bytes of payload. A message that has begun keeps the one it
-    /// began with.
-    pub fn set_max_message(&mut self, max_message: usize) {
+    /// Other limits, in bytes of payload. A message that has begun keeps the one it began with; a frame
+    /// is judged once its header is whole.
+    pub fn set_limits(&mut self, max_message: usize, max_frame: usize) {
+        self.max_frame = narrow(max_frame);
         self.next_max = max_message;
         if self.open.is_none() {
             self.max_message = max_message;
@@ -278,6 +288,9 @@ impl Decoder {
         if header.len > self.max_message - self.carry.len() {
             return Err(Violation::TOO_BIG);
         }
+        if header.len > self.max_frame as usize {
+            return Err(Violation::FRAME_TOO_BIG);
+        }
         Ok(())
     }
 
@@ -346,6 +359,11 @@ impl Decoder {
         }
         Ok(())
     }
+}
+
+/// No message is as long as what does not fit.
+fn narrow(max_frame: usize) -> u32 {
+    u32::try_from(max_frame).unwrap_or(u32::MAX)
 }
 
 /// The first `len` bytes of `rest`, or all of it; `rest` keeps the others.

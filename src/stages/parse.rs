@@ -190,13 +190,14 @@ impl Parse {
         match chunk {
             Chunk::Open { conn, ack } => {
                 let slot = conn.slot as usize;
+                let settings = self.work.settings.value();
                 if self.conns.len() <= slot {
                     self.conns.resize_with(slot + 1, || None);
                 }
                 self.conns[slot] = Some(Conn {
                     id: conn,
                     ack,
-                    decoder: Decoder::new(self.work.settings.value().message_size),
+                    decoder: Decoder::with_limits(settings.message_size, settings.frame_size),
                     carried: Carried::default(),
                     frames: 0,
                     accepted: 0,
@@ -257,7 +258,7 @@ impl Parse {
         let settings = self.work.settings.value();
         self.reader.set_limits(limits(settings, self.timestamp_unit));
         for conn in self.conns.iter_mut().flatten() {
-            conn.decoder.set_max_message(settings.message_size);
+            conn.decoder.set_limits(settings.message_size, settings.frame_size);
         }
     }
 

@@ -18,6 +18,8 @@ pub struct Settings {
     pub max_future: Duration,
     /// Bytes of one message; one that has begun keeps the limit it began with.
     pub message_size: usize,
+    /// Bytes of one frame; the largest number where only messages are limited.
+    pub frame_size: usize,
     /// Bytes of messages that have come in part, of all connections.
     pub unfinished_size: usize,
     /// Events of one message.
@@ -52,6 +54,10 @@ impl Settings {
             rules: config.event_rules(),
             max_future: config.time.max_future,
             message_size: limits.message_size,
+            frame_size: match limits.frame_size {
+                0 => usize::MAX,
+                most => most,
+            },
             unfinished_size: limits.unfinished_size,
             events_per_message: limits.events_per_message,
             fields_per_event: limits.fields_per_event,

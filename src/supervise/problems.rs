@@ -94,7 +94,7 @@ const KINDS: &[Kind] = &[
     Kind {
         level: Level::WARN,
         what: ("connection was closed for what it sent", "connections were closed for what they sent"),
-        remedy: "1002: broken frames; 1007: text that is not UTF-8; 1009: limits.message_size is reached",
+        remedy: "1002: broken frames; 1007: text that is not UTF-8; 1009: limits.message_size or limits.frame_size is reached",
         read: |t| {
             let count = |at: usize| t.parse_sum(|p| &p.violations[at]);
             ["1002", "1007", "1009"].into_iter().enumerate().map(|(at, code)| (code, count(at))).collect()

@@ -57,6 +57,7 @@ pub(in crate::config) fn defaults() -> Config {
         deadletters: DeadLetters { file: String::new(), file_size: 16 << 20, files: 4 },
         limits: Limits {
             message_size: 1 << 20,
+            frame_size: 0,
             unfinished_size: 64 << 20,
             events_per_message: usual.events_per_message,
             fields_per_event: usual.fields_per_event,

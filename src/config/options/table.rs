@@ -187,6 +187,11 @@ pub static OPTIONS: &[Opt] = &[
         "Longest WebSocket message; a longer one closes the connection with 1009.",
     ).reloadable(),
     opt(
+        "limits.frame_size",
+        Kind::Size(0, 64 * MIB, place!(limits.frame_size)),
+        "Longest WebSocket frame, for messages that are sent in several; a longer one closes the connection with 1009. 0: as long as a message.",
+    ).reloadable(),
+    opt(
         "limits.unfinished_size",
         Kind::Size(64 << 10, 64 << 30, place!(limits.unfinished_size)),
         "Messages that have come only in part, of all connections together (one always has room, and a quarter of limits.memory is the most). What is over closes connections with 1013: first those whose message is large and has been coming for long.",

@@ -352,15 +352,36 @@ fn a_new_limit_is_for_the_next_message() {
             })
         };
         feed(&mut decoder, first).unwrap();
-        decoder.set_max_message(10);
+        decoder.set_limits(10, usize::MAX);
         feed(&mut decoder, rest).unwrap();
         assert_eq!(decoder.max_message, 10, "of the next message");
         feed(&mut decoder, &small).unwrap();
-        decoder.set_max_message(100);
+        decoder.set_limits(100, usize::MAX);
         feed(&mut decoder, &big).unwrap();
-        decoder.set_max_message(10);
+        decoder.set_limits(10, usize::MAX);
         let refused = feed(&mut decoder, first);
         assert_eq!(refused, Err(Violation::TOO_BIG));
         assert_eq!(lengths, [100, 10, 100]);
     }
+}
+
+#[test]
+fn a_frame_has_a_limit_of_its_own() {
+    let feed =
+        |decoder: &mut Decoder, bytes: &[u8]| decoder.feed(&mut bytes.to_vec(), &mut Vec::new(), &mut |_| ());
+    let longest = [frame(TEXT ^ MORE, &[b'a'; 10]), frame(PING, &[9; 125]), frame(CONTINUE, &[b'b'; 10])];
+    let longest = longest.concat();
+    for at in 0..=longest.len() {
+        let mut decoder = Decoder::with_limits(20, 10);
+        feed(&mut decoder, &longest[..at]).unwrap();
+        feed(&mut decoder, &longest[at..]).unwrap();
+        let header = &frame(TEXT, &[b'a'; 11])[..6];
+        assert_eq!(feed(&mut decoder, header), Err(Violation::FRAME_TOO_BIG));
+        assert!(decoder.is_closed());
+    }
+    let mut decoder = Decoder::with_limits(20, 10);
+    decoder.set_limits(20, 5);
+    assert_eq!(feed(&mut decoder, &frame(TEXT, &[b'a'; 6])), Err(Violation::FRAME_TOO_BIG));
+    let mut decoder = Decoder::with_limits(20, 10);
+    assert_eq!(feed(&mut decoder, &frame(TEXT, &[b'a'; 21])), Err(Violation::TOO_BIG));
 }

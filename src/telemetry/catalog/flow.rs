@@ -159,7 +159,7 @@ pub const FLOW: &[Metric] = &[
         "flumen_protocol_violations_total",
         Counter,
         &["code"],
-        "Ingest connections closed for what they sent, by close code: 1002 broken frames, 1007 text that is not UTF-8, 1009 limits.message_size.",
+        "Ingest connections closed for what they sent, by close code: 1002 broken frames, 1007 text that is not UTF-8, 1009 limits.message_size or limits.frame_size.",
         "sum by (code) (increase(flumen_protocol_violations_total[1h]))",
     ),
     metric(
