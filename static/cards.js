@@ -1,7 +1,7 @@
 // The cards at the top, and the words that say whether all is well.
 
 import { Chart, paintSparkline } from './charts.js';
-import { byId, put, slot, write } from './dom.js';
+import { byId, measureFigure, put, slot, write } from './dom.js';
 import { bytes, count, millis, percent, plural, span, time } from './format.js';
 import { tipFor } from './tip.js';
 
@@ -10,6 +10,7 @@ const GAP_S = 3; // stats come every second
 
 export class Cards {
   #rate = new Chart(byId('rate-spark'), paintSparkline);
+  #figures = [...document.querySelectorAll('.figure')];
   #latency = new Chart(byId('latency-spark'), paintSparkline);
 
   constructor(store) {
@@ -37,6 +38,7 @@ export class Cards {
     for (const name of ['rejected', 'late', 'filtered']) put(name, `${name} ${count(events[name])}`);
     put('latency-mean', millis(processor.processing_time_ms));
     for (const name of ['p50', 'p99', 'p999']) put(`latency-${name}`, millis(processor.latency_ms[name]));
+    this.#figures.forEach(measureFigure);
     this.#spark(this.#rate, series, 'rate', 'part-1', (value) => ['events/s', count(value)]);
     this.#spark(this.#latency, series, 'mean', 'part-3', (value) => ['mean', millis(value)]);
   }

@@ -13,6 +13,14 @@ export const put = (slot, text) => write(slots.get(slot), text);
 
 export const slot = (name) => slots.get(name);
 
+/** Tells the style sheet how many characters a large figure has; those of what is written small behind it
+ *  count for little more than half. */
+export function measureFigure(node) {
+  const small = node.querySelector('small')?.textContent.length || 0;
+  const characters = String(node.textContent.trim().length - 0.45 * small);
+  if (node.style.getPropertyValue('--characters') !== characters) node.style.setProperty('--characters', characters);
+}
+
 /** Makes an element with properties; `data` goes to its dataset. */
 export function make(tag, { data = {}, ...properties } = {}, ...children) {
   const node = Object.assign(document.createElement(tag), properties);
