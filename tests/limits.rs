@@ -41,6 +41,7 @@ fn unfinished_messages_are_bounded_together() {
     quick.send(Message::text(event.clone() + &" ".repeat(sent))).unwrap();
     assert_eq!(read_ack(&mut quick, 1).1["accepted"], 1);
     // Those whose messages were oldest have gone; those that are left end theirs.
+    daemon.wait_said("long in coming in the last 1 s");
     let gone = closed() as usize;
     assert!((8..12).contains(&gone), "{gone}");
     let codes: Vec<_> = clients.drain(..gone).map(|mut client| read_close(&mut client)).collect();
@@ -200,6 +201,7 @@ fn who_calls_the_daemon_by_a_foreign_name_changes_nothing() {
     let refused =
         |reason| daemon.metric(&format!("flumen_http_changes_refused_total{{reason=\"{reason}\"}}"));
     assert_eq!((refused("foreign_host"), refused("foreign_origin")), (1, 0));
+    daemon.wait_said("1 HTTP request was refused in the last 1 s (foreign_host 1)");
     for host in [&*daemon.http.to_string(), "localhost:1", "[::1]:8001", "flumen.example", &machine()] {
         let answer = post(&daemon, host);
         assert!(answer.starts_with("HTTP/1.1 200 "), "{host}: {answer}");

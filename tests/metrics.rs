@@ -229,6 +229,7 @@ fn streams_refused_and_put_out_are_counted() {
     assert_eq!(daemon.get("/stream/metrics").0, 503);
     let (_, samples) = scrape(&daemon);
     assert_eq!(samples["flumen_sse_refused_total"], 1.0);
+    daemon.wait_said("1 HTTP request was refused in the last 1 s (sse_clients 1)");
     assert_eq!(samples["flumen_sse_evictions_total"], 0.0);
     // Much to tell, until its socket has taken nothing for as long as the daemon is patient.
     let mut socket = daemon.connect("/ws/ingest?ack=1");

@@ -2,13 +2,14 @@
 //! every ten seconds for as long as it goes on. Main reads the counters, so that no thread of the
 //! pipeline says anything per event, however fast something goes wrong.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tracing::Level;
 
 use crate::event::Reject;
 use crate::telemetry::counters::{Counter, Telemetry, WindowCounters};
-use crate::telemetry::refusal::Refusal;
+use crate::telemetry::refusal::{CHANGE_REASONS, HTTP_REASONS, Refusal};
 
 /// How long a problem that was told of stays quiet.
 const QUIET: Duration = Duration::from_secs(10);
@@ -102,6 +103,15 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         level: Level::WARN,
+        what: (
+            "connection was closed because its message was long in coming",
+            "connections were closed because their messages were long in coming",
+        ),
+        remedy: "messages that had come in part filled limits.unfinished_size",
+        read: |t| vec![("", t.parse_sum(|p| &p.unfinished_closed))],
+    },
+    Kind {
+        level: Level::WARN,
         what: ("request to open a WebSocket was refused", "requests to open a WebSocket were refused"),
         remedy: "clients get the reason as well; see \"Clients cannot connect\" in docs/OPERATIONS.md",
         read: |t| {
@@ -128,6 +138,20 @@ const KINDS: &[Kind] = &[
                 ("timed_out", http.timed_out.get()),
                 ("unavailable", http.unavailable.get()),
             ]
+        },
+    },
+    Kind {
+        level: Level::WARN,
+        what: ("HTTP request was refused", "HTTP requests were refused"),
+        remedy: "clients get the reason as well; see \"Requests to the HTTP port are refused\" in docs/OPERATIONS.md",
+        read: |t| {
+            let http = &t.http;
+            let requests = HTTP_REASONS.into_iter().zip(http.requests_refused.iter().map(Counter::get));
+            let changes = http.changes_refused.iter().map(|n| n.load(Ordering::Relaxed));
+            requests
+                .chain(CHANGE_REASONS.into_iter().zip(changes))
+                .chain([("sse_clients", http.streams_refused.get())])
+                .collect()
         },
     },
     Kind {

@@ -13,7 +13,7 @@ use crate::event::Reject;
 use crate::event::frame::Violation;
 use crate::runtime::ring::Gauge;
 pub use crate::telemetry::control::ControlCounters;
-use crate::telemetry::refusal::{HTTP_REASONS, Refusal};
+use crate::telemetry::refusal::{CHANGE_REASONS, HTTP_REASONS, Refusal};
 
 /// A number with one writer.
 #[derive(Debug, Default)]
@@ -145,10 +145,15 @@ pub struct HttpCounters {
     pub unavailable: Counter,
     /// Clients put out because they did not read their answer.
     pub evicted: Counter,
+    /// Readers of the stream refused because `http.sse_clients` were there.
+    pub streams_refused: Counter,
     /// Readers of the stream put out because they took nothing of what was there.
     pub streams_evicted: Counter,
     /// Connections that could not be accepted, because descriptors had run out.
     pub accept_errors: Counter,
+    /// Changes refused, in the order of [`CHANGE_REASONS`]. These alone are the workers', of whom there are
+    /// several.
+    pub changes_refused: [AtomicU64; CHANGE_REASONS.len()],
 }
 
 /// Written by the publish thread.

@@ -90,3 +90,6 @@ pub const HTTP_REASONS: [&str; 8] = [
     "head_too_long",
     "http_version",
 ];
+
+/// Why changes over HTTP are refused: the codes of the answers.
+pub const CHANGE_REASONS: [&str; 3] = ["unsupported_media_type", "foreign_host", "foreign_origin"];

@@ -10,8 +10,9 @@ use tiny_http::Request;
 
 use super::Shared;
 use crate::config::web::{OwnHosts, host_of};
+use crate::telemetry::refusal::CHANGE_REASONS;
 
-/// Why a change was refused.
+/// Why a change was refused, in the order of [`CHANGE_REASONS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Foreign {
     /// It is not announced as JSON.
@@ -23,16 +24,9 @@ pub enum Foreign {
 }
 
 impl Foreign {
-    /// All of them, in the order of their counters.
-    pub const ALL: [Self; 3] = [Self::MediaType, Self::Host, Self::Origin];
-
     /// The code in the answer, and the label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::MediaType => "unsupported_media_type",
-            Self::Host => "foreign_host",
-            Self::Origin => "foreign_origin",
-        }
+    pub(super) fn as_str(self) -> &'static str {
+        CHANGE_REASONS[self as usize]
     }
 
     /// The status of the answer.
@@ -62,7 +56,7 @@ pub(super) fn may_change(shared: &Shared, request: &Request) -> Result<(), Forei
         |name: &'static str| request.headers().iter().find(|h| h.field.equiv(name)).map(|h| h.value.as_str());
     let judged = judge(header("Content-Type"), header("Host"), header("Origin"), &shared.own_hosts);
     if let Err(foreign) = judged {
-        shared.changes_refused[foreign as usize].fetch_add(1, Ordering::Relaxed);
+        shared.telemetry.http.changes_refused[foreign as usize].fetch_add(1, Ordering::Relaxed);
     }
     judged
 }

@@ -16,7 +16,7 @@ pub mod sse;
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,10 +59,6 @@ pub struct Shared {
     parts: Parts,
     /// SSE subscribers now.
     pub sse_open: AtomicUsize,
-    /// SSE subscribers refused at the limit, since the start.
-    pub sse_refused: AtomicU64,
-    /// Changes refused, by [`guard::Foreign`], since the start.
-    pub changes_refused: [AtomicU64; guard::Foreign::ALL.len()],
     phase: AtomicU8,
     server: Mutex<Behind>,
 }
@@ -133,8 +129,6 @@ impl Shared {
         Ok(Self {
             parts,
             sse_open: AtomicUsize::new(0),
-            sse_refused: AtomicU64::new(0),
-            changes_refused: Default::default(),
             phase: AtomicU8::new(Phase::Starting as u8),
             server: Mutex::new(Behind::new(0)?),
         })

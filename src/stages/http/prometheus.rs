@@ -5,14 +5,13 @@ use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 
 use super::Shared;
-use super::guard::Foreign;
 use crate::event::Reject;
 use crate::event::frame::Violation;
 use crate::runtime::names::Names;
 use crate::runtime::ring::Gauge;
 use crate::telemetry::catalog::{self, LATENCY_BOUNDS_S};
 use crate::telemetry::process::Process;
-use crate::telemetry::refusal::{HTTP_REASONS, Refusal};
+use crate::telemetry::refusal::{CHANGE_REASONS, HTTP_REASONS, Refusal};
 
 struct Text(String);
 
@@ -206,15 +205,15 @@ fn readers(text: &mut Text, shared: &Shared) {
     let refused = HTTP_REASONS.iter().zip(&http.requests_refused).map(|(why, n)| (why, n.get()));
     text.each("flumen_http_requests_refused_total", "reason", refused);
     text.single("flumen_http_timeouts_total", http.timed_out.get());
-    let changes = Foreign::ALL.iter().zip(&shared.changes_refused);
-    let changes = changes.map(|(why, n)| (why.as_str(), n.load(Ordering::Relaxed)));
+    let changes =
+        CHANGE_REASONS.iter().zip(&http.changes_refused).map(|(why, n)| (why, n.load(Ordering::Relaxed)));
     text.each("flumen_http_changes_refused_total", "reason", changes);
     text.single("flumen_http_unavailable_total", http.unavailable.get());
     text.single("flumen_http_evictions_total", http.evicted.get());
     text.single("flumen_http_accept_errors_total", http.accept_errors.get());
     text.single("flumen_sse_subscribers", publish.subscribers.get());
     text.single("flumen_sse_subscribers_limit", shared.sse_clients);
-    text.single("flumen_sse_refused_total", shared.sse_refused.load(Ordering::Relaxed));
+    text.single("flumen_sse_refused_total", http.streams_refused.get());
     text.single("flumen_sse_frames_lost_total", publish.frames_lost.get());
     // Who takes nothing is put out by whoever notices first: the gate, or the ring before it.
     let evicted = publish.evicted.get() + shared.telemetry.http.streams_evicted.get();

@@ -119,7 +119,7 @@ impl Stream {
         let wanted = Wanted::parse(&asked.query, &shared.windows)
             .map_err(|message| Answer::error(400, "bad_parameter", &message))?;
         if shared.sse_open.load(Ordering::Acquire) >= shared.sse_clients {
-            shared.sse_refused.fetch_add(1, Ordering::Relaxed);
+            shared.telemetry.http.streams_refused.add(1);
             return Err(Answer::error(503, "sse_clients", "http.sse_clients streams are open already"));
         }
         // A browser sets the header when it reconnects by itself; a page that opens a new stream cannot.
