@@ -36,16 +36,16 @@ const LENGTHS: &str = "names_are_rejected_and_strings_left_out_when_they_are_too
 #[rustfmt::skip]
 const HITS: &[Hit] = &[
     hit("ingest.connections", "close 1013", "flumen_connections_refused_total", "events.rs", "the_connection_limit_says_1013"),
-    hit("ingest.connections_per_address", "close 1008", "flumen_connections_refused_by_address_total", "limits.rs", BY_ADDRESS),
-    hit("ingest.trusted_addresses", "who is not among them is counted by address", "flumen_connections_refused_by_address_total", "limits.rs", BY_ADDRESS),
-    hit("ingest.handshake_timeout", "408; who has sent nothing is closed without an answer", REFUSED, "limits.rs", "refused_handshakes_are_counted_by_reason"),
-    hit("ingest.handshake_size", "431", REFUSED, "limits.rs", "an_upgrade_request_has_a_size_and_may_have_all_of_it"),
+    hit("ingest.connections_per_address", "close 1008", "flumen_connections_refused_by_address_total", "doors.rs", BY_ADDRESS),
+    hit("ingest.trusted_addresses", "who is not among them is counted by address", "flumen_connections_refused_by_address_total", "doors.rs", BY_ADDRESS),
+    hit("ingest.handshake_timeout", "408; who has sent nothing is closed without an answer", REFUSED, "doors.rs", "refused_handshakes_are_counted_by_reason"),
+    hit("ingest.handshake_size", "431", REFUSED, "doors.rs", "an_upgrade_request_has_a_size_and_may_have_all_of_it"),
     hit("ingest.ping_interval", "ping, then close 1001", "flumen_connections_silent_closed_total", "limits.rs", "who_neither_sends_nor_answers_a_ping_is_put_out"),
-    hit("ingest.allowed_origins", "403", REFUSED, "limits.rs", "pages_of_other_origins_may_not_send"),
+    hit("ingest.allowed_origins", "403", REFUSED, "doors.rs", "pages_of_other_origins_may_not_send"),
     hit("http.sse_clients", "503", "flumen_sse_refused_total", "metrics.rs", "streams_refused_and_put_out_are_counted"),
     hit("http.connections", "503", "flumen_http_connections_refused_total", "gate.rs", "one_connection_too_many_is_refused_and_counted"),
     hit("http.request_timeout", "408", "flumen_http_timeouts_total", "gate.rs", "a_request_that_does_not_come_in_time_is_told_so_and_holds_up_nobody"),
-    hit("http.allowed_hosts", "403", "flumen_http_changes_refused_total", "limits.rs", "who_calls_the_daemon_by_a_foreign_name_changes_nothing"),
+    hit("http.allowed_hosts", "403", "flumen_http_changes_refused_total", "doors.rs", "who_calls_the_daemon_by_a_foreign_name_changes_nothing"),
     hit("limits.message_size", "close 1009", "flumen_protocol_violations_total", "limits.rs", "a_message_too_long_is_refused_at_the_header_that_says_so"),
     hit("limits.frame_size", "close 1009", "flumen_protocol_violations_total", "limits.rs", "a_frame_too_long_is_refused_though_its_message_is_not"),
     hit("limits.unfinished_size", "close 1013", "flumen_unfinished_messages_closed_total", "limits.rs", "unfinished_messages_are_bounded_together"),
@@ -77,7 +77,7 @@ fn read(path: &str) -> String {
 
 /// What tests share with others of their file: it counts as theirs where they use it.
 const SHARED: &[(&str, &str, &str)] = &[
-    ("limits.rs", "refused(", "\nfn refused("),
+    ("doors.rs", "refused(", "\nfn refused("),
     ("gate.rs", "QUICK", "\nconst QUICK: "),
     ("events.rs", "CONFIG", "\nconst CONFIG: "),
     ("groups.rs", "CONFIG", "\nconst CONFIG: "),

@@ -362,7 +362,10 @@ proptest! {
         // Lines are the surest borders: one is damaged, the others count.
         let mut lines: Vec<String> = events.iter().map(ToString::to_string).collect();
         let at = at.index(lines.len());
-        let keep = lines[at].floor_char_boundary(cut.index(lines[at].len()));
+        let mut keep = cut.index(lines[at].len());
+        while !lines[at].is_char_boundary(keep) {
+            keep -= 1;
+        }
         lines[at].truncate(keep.max(1));
         let got = outcomes(lines.join("\n"));
         prop_assert_eq!(got.len(), lines.len());

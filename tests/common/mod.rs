@@ -346,3 +346,10 @@ pub fn event(source: &str, time_s: f64, value: f64) -> String {
 pub fn now_s() -> f64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64()
 }
+
+/// A client that keeps to the rules has its event counted, whatever others do.
+pub fn polite(daemon: &Daemon) {
+    let mut socket = daemon.connect("/ws/ingest?ack=1");
+    socket.send(Message::text(event("polite", now_s(), 1.0))).unwrap();
+    assert_eq!(read_ack(&mut socket, 1).1["accepted"], 1);
+}
