@@ -218,6 +218,7 @@ impl Core {
             telemetry: Arc::clone(&telemetry),
             filing,
             held: Arc::clone(&held),
+            ids_from: started.wall_us.max(0) as u64,
             live_interval_ns: nanos(publish_config.live_interval),
         };
         Self {

@@ -93,6 +93,9 @@ pub struct Options {
     pub filing: Option<Tx<Arc<DeadLetter>>>,
     /// Bytes of all frames that somebody still holds.
     pub held: Held,
+    /// Behind this the ids of frames begin: a number that no other life of the daemon has come to, as is the time
+    /// of its start in microseconds.
+    pub ids_from: u64,
     /// How often a live result goes out, ns.
     pub live_interval_ns: u64,
 }
@@ -165,7 +168,11 @@ impl Publish {
             settings,
             dictionary: options.dictionary,
             board: options.board,
-            subscribers: Subscribers::new(options.held, Arc::clone(&options.telemetry.publish)),
+            subscribers: Subscribers::new(
+                options.ids_from,
+                options.held,
+                Arc::clone(&options.telemetry.publish),
+            ),
             telemetry: options.telemetry,
             merger: options.merger,
             recent: Recent::new(),

@@ -32,6 +32,8 @@ pub struct Subscribers {
     all: Vec<Subscriber>,
     replay: VecDeque<Arc<Frame>>,
     replay_bytes: usize,
+    /// No frame has this id: it is that of an earlier life, or 0, which stands for the beginning.
+    ids_from: u64,
     /// The largest id of a lasting frame that is no longer kept.
     forgotten: u64,
     last_id: u64,
@@ -41,14 +43,15 @@ pub struct Subscribers {
 }
 
 impl Subscribers {
-    /// Nobody yet; frames are counted in `held`.
-    pub fn new(held: Held, counters: Arc<PublishCounters>) -> Self {
+    /// Nobody yet; the ids of frames begin behind `ids_from`, and they are counted in `held`.
+    pub fn new(ids_from: u64, held: Held, counters: Arc<PublishCounters>) -> Self {
         Self {
             all: Vec::new(),
             replay: VecDeque::new(),
             replay_bytes: 0,
-            forgotten: 0,
-            last_id: 0,
+            ids_from,
+            forgotten: ids_from,
+            last_id: ids_from,
             held,
             counters,
         }
@@ -74,6 +77,7 @@ impl Subscribers {
     pub fn add(&mut self, subscribe: Subscribe) {
         let mut subscriber = Subscriber { frames: subscribe.frames, lost: 0, full_since_ns: None };
         if let Some(last) = subscribe.last_event_id {
+            let last = if last == 0 { self.ids_from } else { last };
             if last < self.forgotten || last > self.last_id {
                 let gap = gap(self.last_id, "frames since then are no longer kept", &self.held);
                 subscriber.offer(&gap, &self.held);
@@ -240,22 +244,42 @@ mod tests {
 
     #[test]
     fn a_returning_reader_gets_what_lasts() {
-        let mut subs = Subscribers::new(Held::default(), Arc::default());
+        let mut subs = Subscribers::new(0, Held::default(), Arc::default());
         subs.send("window", "1", FrameKind::Lasting, 0);
         subs.send("stats", "2", FrameKind::Passing, 0);
         subs.send("window", "3", FrameKind::Lasting, 0);
         let (new, mut rx) = subscriber(Some(1), 8);
         subs.add(new);
         assert_eq!(ids_of(&mut rx), [(3, false)]);
-        let (from_another_life, mut rx) = subscriber(Some(99), 8);
-        subs.add(from_another_life);
+        let (from_a_later_one, mut rx) = subscriber(Some(99), 8);
+        subs.add(from_a_later_one);
         assert_eq!(ids_of(&mut rx), [(3, true)]);
+    }
+
+    /// Ids begin where no earlier life's can be, so that one of those is never taken for one of this life.
+    #[test]
+    fn a_reader_from_an_earlier_life_is_told() {
+        let mut subs = Subscribers::new(1_000, Held::default(), Arc::default());
+        for _ in 0..2 {
+            subs.send("window", "x", FrameKind::Lasting, 0);
+        }
+        for (last, expected) in [
+            (0, &[(1_001, false), (1_002, false)][..]),
+            (7, &[(1_002, true), (1_001, false), (1_002, false)]),
+            (999, &[(1_002, true), (1_001, false), (1_002, false)]),
+            (1_001, &[(1_002, false)]),
+            (1_002, &[]),
+        ] {
+            let (new, mut rx) = subscriber(Some(last), 8);
+            subs.add(new);
+            assert_eq!(ids_of(&mut rx), expected, "{last}");
+        }
     }
 
     /// Frames that were never made do not come back into memory with those that were.
     #[test]
     fn what_was_passed_over_is_a_gap_whatever_is_remembered_behind_it() {
-        let mut subs = Subscribers::new(Held::default(), Arc::default());
+        let mut subs = Subscribers::new(0, Held::default(), Arc::default());
         for _ in 0..REPLAY_FRAMES {
             subs.send("window", "x", FrameKind::Lasting, 0);
         }
@@ -274,7 +298,7 @@ mod tests {
     #[test]
     fn frames_that_wait_are_bounded_together() {
         let held = Held::default();
-        let mut subs = Subscribers::new(Arc::clone(&held), Arc::default());
+        let mut subs = Subscribers::new(0, Arc::clone(&held), Arc::default());
         let (reading, mut rx) = subscriber(None, 8_192);
         subs.add(reading);
         let mut stalled = Vec::new();
@@ -304,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_slow_reader_loses_frames_is_told_and_is_put_out_at_last() {
-        let mut subs = Subscribers::new(Held::default(), Arc::default());
+        let mut subs = Subscribers::new(0, Held::default(), Arc::default());
         let (slow, mut rx) = subscriber(None, 2);
         subs.add(slow);
         for _ in 0..5 {
