@@ -186,6 +186,38 @@ fn descriptors_that_run_out_and_come_back_leave_the_port_alive() {
     assert!(!daemon.said().contains("panic"), "{}", daemon.said());
 }
 
+/// The first client for long finds no descriptors: it is told so, though deadlines have not been looked at since
+/// the start.
+#[test]
+fn the_first_client_for_long_is_told_that_there_are_no_descriptors() {
+    let daemon = Daemon::start(1, 1, "");
+    std::thread::sleep(Duration::from_millis(5_500));
+    daemon.limit(&format!("--nofile={}:", daemon.descriptors() + 1));
+    let said = answer(&mut open(&daemon, b"GET /health HTTP/1.0\r\n\r\n"));
+    assert!(said.starts_with("HTTP/1.1 503 "), "{said:?}");
+    daemon.limit("--nofile=1024:");
+    assert_eq!(daemon.metric("flumen_http_evictions_total"), 0);
+}
+
+/// What clients send while the process stands still has come in time.
+#[test]
+fn time_in_which_the_process_did_not_run_is_not_the_clients() {
+    let daemon = Daemon::start(1, 1, "[http]\nrequest_timeout = \"1s\"\n");
+    let mut half = open(&daemon, b"GET /health HTTP/1.1\r\n");
+    let mut none = open(&daemon, b"");
+    wait_for("both", || (daemon.metric("flumen_http_connections") >= 2).then_some(()));
+    daemon.signal("STOP");
+    half.write_all(b"Host: h\r\n\r\n").unwrap();
+    none.write_all(b"GET /health HTTP/1.0\r\n\r\n").unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    daemon.signal("CONT");
+    for stream in [&mut half, &mut none] {
+        let said = answer(stream);
+        assert!(said.contains(" 200 OK"), "{said:?}");
+    }
+    assert_eq!(daemon.metric("flumen_http_timeouts_total"), 0);
+}
+
 /// A window of many groups that closes every second, so that the stream brings megabytes at once.
 fn with_a_busy_stream() -> (Daemon, std::thread::JoinHandle<()>, std::sync::Arc<std::sync::atomic::AtomicBool>)
 {
@@ -277,4 +309,40 @@ fn who_takes_nothing_of_an_answer_is_put_out_soon() {
     wait_for("the eviction", || (daemon.metric("flumen_http_evictions_total") == 1).then_some(()));
     assert!(start.elapsed() < Duration::from_secs(40), "long before the whole answer's deadline");
     assert!(mute.read_to_end(&mut Vec::new()).is_err() || start.elapsed() > Duration::from_secs(1));
+}
+
+/// An answer of more than may wait for all clients together goes to who reads it, however slowly it begins.
+#[test]
+fn a_large_answer_is_given_whole_to_who_goes_on_reading() {
+    const WINDOWS: usize = 120;
+    let config = "[time]\nwatermark_delay = \"0s\"\n[publish]\nhistory_bytes = \"256MiB\"\n\
+                  [[window]]\nname = \"w\"\nkind = \"tumbling\"\nsize = \"1s\"\n";
+    let daemon = Daemon::start(1, 1, config);
+    let mut socket = daemon.connect("/ws/ingest?ack=1");
+    let begin_s = common::now_s().floor() - 1_000.0;
+    let long = "x".repeat(200);
+    for second in 0..=WINDOWS {
+        for first in (0..4_096).step_by(256) {
+            let fields: Vec<_> = (first..first + 256).map(|n| format!("\"{n:04}-{long}\":1")).collect();
+            let (time, data) = (begin_s + second as f64, fields.join(","));
+            let event = format!(r#"{{"source":"s","type":"t","timestamp":{time},"data":{{{data}}}}}"#);
+            socket.send(tungstenite::Message::text(event)).unwrap();
+        }
+    }
+    common::read_ack(&mut socket, 16 * (WINDOWS as u64 + 1));
+    let results = || daemon.metric("flumen_results_published_total");
+    wait_for("all results", || (results() >= WINDOWS as u64).then_some(()));
+    let mut reader = open(&daemon, b"GET /api/aggregates/w?limit=1000 HTTP/1.0\r\n\r\n");
+    let (mut answer, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
+    for _ in 0..60 {
+        let n = reader.read(&mut piece).unwrap();
+        answer.extend_from_slice(&piece[..n]);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    reader.read_to_end(&mut answer).unwrap();
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&answer[head + 4..]).expect("the whole answer");
+    assert!(answer.len() > 80 << 20, "{} bytes", answer.len());
+    assert_eq!(body.as_array().unwrap().len(), WINDOWS);
+    assert_eq!(daemon.metric("flumen_http_evictions_total"), 0);
 }

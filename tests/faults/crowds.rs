@@ -239,3 +239,68 @@ fn a_reader_far_behind_is_put_out_for_those_who_keep_up() {
     read_ack(&mut socket, second as u64);
     record.passed(json!({ "results": second * GROUPS, "grown_kib": grown_kib }));
 }
+
+/// Frames as large as they come, and readers that take next to nothing of them: each holds what all hold.
+#[test]
+fn large_frames_are_shared_by_readers_that_hardly_read() {
+    const READERS: usize = 200;
+    const FIELDS: usize = 4_096;
+    const EVENT_FIELDS: usize = 256;
+    let record = Record::begin("faults", "large_frames");
+    let config = "[publish]\nhistory_bytes = \"64KiB\"\n\
+         [[window]]\nname = \"w\"\nkind = \"tumbling\"\nsize = \"10s\"\n";
+    let daemon = Daemon::start(1, 1, config);
+    let long = "x".repeat(150);
+    let mut socket = daemon.connect("/ws/ingest?ack=1");
+    let mut seq = 0;
+    let mut send = || {
+        for first in (0..FIELDS).step_by(EVENT_FIELDS) {
+            let fields: Vec<_> =
+                (first..first + EVENT_FIELDS).map(|n| format!("\"{n:04}-{long}\":{n}.5")).collect();
+            let data = fields.join(",");
+            let event =
+                format!(r#"{{"source":"s","type":"t","timestamp":{:.3},"data":{{{data}}}}}"#, now_s());
+            socket.send(Message::text(event)).unwrap();
+            seq += 1;
+        }
+        assert_eq!(read_ack(&mut socket, seq).1["accepted"], seq);
+    };
+    send();
+    // The first live result of that size has been made, for one that reads it.
+    let frame_kib = {
+        let mut reader = TcpStream::connect(daemon.http).unwrap();
+        reader.write_all(b"GET /stream/metrics?events=live HTTP/1.0\r\n\r\n").unwrap();
+        let (mut bytes, mut room) = (0, vec![0; 1 << 20]);
+        while bytes < 3 << 19 {
+            send();
+            bytes += reader.read(&mut room).unwrap();
+        }
+        bytes / 1024
+    };
+    assert!(frame_kib > 1_024);
+    let start_kib = daemon.status("VmRSS");
+    let mut readers: Vec<_> = (0..READERS)
+        .map(|_| {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            socket.set_recv_buffer_size(4_096).unwrap();
+            socket.connect(&daemon.http.into()).unwrap();
+            let mut stream = TcpStream::from(socket);
+            stream.set_nonblocking(true).unwrap();
+            stream.write_all(b"GET /stream/metrics?events=live HTTP/1.0\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    wait_for("all", || (daemon.metric("flumen_sse_subscribers") >= READERS as u64).then_some(()));
+    let (mut most_kib, mut room) = (0, [0; 1_024]);
+    // Longer than a reader may take nothing at all; a little is enough to stay, until there are too many frames.
+    for _ in 0..70 {
+        send();
+        readers.iter_mut().for_each(|reader| drop(reader.read(&mut room)));
+        most_kib = most_kib.max(daemon.status("VmRSS"));
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let grown_kib = most_kib.saturating_sub(start_kib);
+    // What all frames may take, and a ring and its like for each reader; not a frame for each.
+    assert!(grown_kib < 64 * 1024 + 128 * READERS as u64, "{grown_kib} KiB more");
+    record.passed(json!({ "readers": READERS, "grown_kib": grown_kib }));
+}

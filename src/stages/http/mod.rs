@@ -17,7 +17,7 @@ pub mod sse;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tiny_http::{Request, Server};
@@ -168,7 +168,7 @@ impl Shared {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Behind> {
+    fn lock(&self) -> MutexGuard<'_, Behind> {
         self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -185,7 +185,10 @@ impl Shared {
     /// The server answers nobody: makes another, at another address, so that the old one gets
     /// nothing more. Without descriptors the old one stays, until the next try.
     fn replace_server(&self) {
-        let mut behind = self.lock();
+        self.replace(self.lock());
+    }
+
+    fn replace(&self, mut behind: MutexGuard<'_, Behind>) {
         if let Ok(new) = Behind::new(behind.generation + 1) {
             let old = std::mem::replace(&mut *behind, new);
             self.rouse_workers(old.server);
@@ -195,8 +198,9 @@ impl Shared {
     /// The server of `generation` has stopped accepting: makes another, unless somebody has.
     fn rebuild(&self, generation: u64) {
         std::thread::sleep(REBUILD_PAUSE);
-        if self.lock().generation == generation {
-            self.replace_server();
+        let behind = self.lock();
+        if behind.generation == generation {
+            self.replace(behind);
         }
     }
 }

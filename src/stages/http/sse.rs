@@ -1,6 +1,6 @@
 //! The event stream: what a reader may ask for, and the ring of frames that the gate gives it from.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,6 +11,9 @@ use crate::config::Window;
 use crate::message::{Frame, Subscribe};
 use crate::plan::FRAMES;
 use crate::runtime::ring::{Rx, Tx, ring};
+
+/// Frames looked at in one go: of a burst of thousands, a reader may want none.
+const FRAMES_PER_LOOK: usize = 512;
 
 /// A comment after this much silence tells proxies and clients that the stream is alive, ns.
 const KEEP_ALIVE_NS: u64 = 15_000_000_000;
@@ -33,7 +36,7 @@ const EVENTS: [&str; 5] = ["message", "window", "live", "stats", "alert"];
 #[derive(Debug, Default)]
 pub struct Wanted {
     events: Option<Vec<&'static str>>,
-    /// How the data of results begins that are wanted.
+    /// The windows whose results are wanted, in JSON and with the comma behind.
     windows: Option<Vec<String>>,
 }
 
@@ -43,15 +46,17 @@ impl Wanted {
     /// # Errors
     /// What there is not.
     pub fn parse(query: &str, known: &[Window]) -> Result<Self, String> {
-        let list =
-            |name| parameter(query, name).map(|text| text.split(',').map(str::to_owned).collect::<Vec<_>>());
+        // Once each, however often they are named: every frame is compared with them.
+        let list = |name| {
+            parameter(query, name).map(|text| text.split(',').map(str::to_owned).collect::<BTreeSet<_>>())
+        };
         let event = |name: &String| {
             let known = EVENTS.iter().copied().find(|known| known == name);
             known.ok_or_else(|| format!("events={:?}: there are {}", cut(name), EVENTS.join(", ")))
         };
         let window = |name: &String| {
             if known.iter().any(|window| window.name == *name) {
-                return Ok(beginning(name));
+                return Ok(json_name(name));
             }
             let known: Vec<&str> = known.iter().map(|w| w.name.as_str()).collect();
             Err(format!("windows={:?}: there are {}", cut(name), known.join(", ")))
@@ -69,18 +74,15 @@ impl Wanted {
         let (event, data) = named.unwrap_or(("message", rest));
         let is_result = matches!(event, "message" | "window" | "live");
         let wants_event = self.events.as_ref().is_none_or(|events| event == "gap" || events.contains(&event));
-        wants_event
-            && (!is_result
-                || self
-                    .windows
-                    .as_ref()
-                    .is_none_or(|all| all.iter().any(|begin| data.starts_with(begin.as_str()))))
+        let Some(windows) = self.windows.as_ref().filter(|_| is_result) else { return wants_event };
+        // The name of its window is the first member of a result.
+        let window = data.strip_prefix("data: {\"window\":").unwrap_or("");
+        wants_event && windows.iter().any(|name| window.starts_with(name.as_str()))
     }
 }
 
-/// How the data of a window's results begins: its name is their first member.
-fn beginning(window: &str) -> String {
-    format!("data: {{\"window\":{},", serde_json::Value::from(window))
+fn json_name(window: &str) -> String {
+    format!("{},", serde_json::Value::from(window))
 }
 
 /// A request for the stream.
@@ -95,6 +97,8 @@ pub struct Asked {
 /// An open stream: what publish has for its reader. Dropped, it makes room for another.
 pub struct Stream {
     frames: Rx<Arc<Frame>>,
+    /// A frame too large to be copied, of which so many bytes are written. It is counted with those that wait.
+    large: Option<(Arc<Frame>, usize)>,
     wanted: Wanted,
     /// When something was last given, monotonic ns.
     given_ns: u64,
@@ -132,36 +136,78 @@ impl Stream {
         subscribe.flush();
         shared.sse_open.fetch_add(1, Ordering::AcqRel);
         let shared = Arc::clone(shared);
-        Ok(Self { frames: rx, wanted, given_ns: now_ns, current_ns: now_ns, is_over: false, shared })
+        Ok(Self {
+            frames: rx,
+            large: None,
+            wanted,
+            given_ns: now_ns,
+            current_ns: now_ns,
+            is_over: false,
+            shared,
+        })
     }
 
-    /// Adds what there is to `out`, up to `room` bytes or one frame that is larger; says how many bytes.
+    /// Adds what there is to `out`, up to `room` bytes, or takes a larger frame as it is, which `out` has to be
+    /// empty for; says how many bytes are to be written more than before.
     pub fn take(&mut self, out: &mut VecDeque<u8>, room: usize, now_ns: u64) -> usize {
+        if self.large.is_some() {
+            return 0;
+        }
         let before = out.len();
-        while let Some(frame) = self.frames.peek() {
+        for _ in 0..FRAMES_PER_LOOK {
+            let Some(frame) = self.frames.peek() else { break };
             if self.wanted.wants(&frame.text) {
                 let text = frame.text.as_bytes();
-                if !out.is_empty() && out.len() + text.len() > room {
+                if text.len() > room && out.is_empty() {
+                    self.large = self.frames.pop().map(|frame| (frame, 0));
+                    break;
+                }
+                if out.len() + text.len() > room {
                     break;
                 }
                 if out.capacity() < out.len() + text.len() {
                     // It would grow to twice as much.
-                    out.reserve_exact(text.len().max(room - out.len().min(room)));
+                    out.reserve_exact(room - out.len());
                 }
                 out.extend(text);
             }
             self.frames.pop();
         }
-        if self.frames.is_empty() {
-            self.current_ns = now_ns;
-        }
-        if out.is_empty() && self.is_quiet(now_ns) {
+        self.note_current(now_ns);
+        if out.is_empty() && self.large.is_none() && self.is_quiet(now_ns) {
             out.extend(b": still here\n");
         }
-        if out.len() > before {
+        let taken = out.len() - before + self.unwritten().len();
+        if taken > 0 {
             self.given_ns = now_ns;
         }
-        out.len() - before
+        taken
+    }
+
+    /// What is to be written of a large frame, behind all else that has been taken.
+    pub fn unwritten(&self) -> &[u8] {
+        self.large.as_ref().map_or(&[], |(frame, written)| &frame.text.as_bytes()[*written..])
+    }
+
+    /// So many bytes of [`Stream::unwritten`] have been written.
+    pub fn wrote(&mut self, n: usize) {
+        if let Some((_, written)) = &mut self.large {
+            *written += n;
+            if self.unwritten().is_empty() {
+                self.large = None;
+            }
+        }
+    }
+
+    fn note_current(&mut self, now_ns: u64) {
+        if self.waiting() == 0 {
+            self.current_ns = now_ns;
+        }
+    }
+
+    /// Frames that wait.
+    fn waiting(&self) -> usize {
+        self.frames.len() + usize::from(self.large.is_some())
     }
 
     /// Whether there is anything to be taken, or the end to be seen.
@@ -181,11 +227,8 @@ impl Stream {
 
     /// How many frames wait, and for how long there have been some, ns; exact to how often this is asked.
     pub fn lag(&mut self, now_ns: u64) -> (usize, u64) {
-        let waiting = self.frames.len();
-        if waiting == 0 {
-            self.current_ns = now_ns;
-        }
-        (waiting, now_ns.saturating_sub(self.current_ns))
+        self.note_current(now_ns);
+        (self.waiting(), now_ns.saturating_sub(self.current_ns))
     }
 
     /// Whether publish gives no more.
@@ -228,7 +271,7 @@ mod tests {
         let realtime = r#"{"window":"realtime","kind":"tumbling"}"#;
         let minute = r#"{"window":"minute","kind":"tumbling"}"#;
         let all = Wanted::default();
-        let some = Wanted { events: Some(vec!["window", "stats"]), windows: Some(vec![beginning("minute")]) };
+        let some = Wanted { events: Some(vec!["window", "stats"]), windows: Some(vec![json_name("minute")]) };
         for (event, data, wanted) in [
             ("", realtime, false),
             ("window", realtime, false),
@@ -243,7 +286,19 @@ mod tests {
         }
         let unnamed = Wanted { events: Some(vec!["message"]), windows: None };
         assert!(unnamed.wants(&frame("", realtime)) && !unnamed.wants(&frame("window", realtime)));
-        let odd = Wanted { events: None, windows: Some(vec![beginning("a\"b")]) };
+        let odd = Wanted { events: None, windows: Some(vec![json_name("a\"b")]) };
         assert!(odd.wants(&frame("window", r#"{"window":"a\"b","kind":"session"}"#)));
+    }
+
+    #[test]
+    fn a_window_that_is_named_often_is_looked_for_once() {
+        let known = crate::config::Config::default().windows;
+        let name = &known[0].name;
+        let asked =
+            format!("windows={}&events={}", [name.as_str(); 1_000].join(","), ["live"; 1_000].join(","));
+        let wanted = Wanted::parse(&asked, &known).unwrap();
+        assert_eq!((wanted.windows.unwrap(), wanted.events.unwrap()), (vec![json_name(name)], vec!["live"]));
+        let wrong = Wanted::parse("windows=none", &known).unwrap_err();
+        assert!(wrong.contains(name), "{wrong}");
     }
 }

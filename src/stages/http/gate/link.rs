@@ -7,7 +7,7 @@ use std::net::Shutdown;
 use mio::net::{TcpStream, UnixStream};
 
 use super::request::{Judged, MAX_HEAD, Refusal, judge};
-use super::{OWN_ROOM, READ_PER_LOOK};
+use super::{OWN_ROOM, PATIENCE_NS, READ_PER_LOOK};
 use crate::plan::STREAM_BYTES;
 use crate::stages::http::sse::{Asked, HEAD, Stream};
 
@@ -98,7 +98,7 @@ impl Link {
             stream: None,
             since_ns: now_ns,
             deadline_ns: now_ns + timeout_ns,
-            taken_ns: 0,
+            taken_ns: now_ns,
             client_readable: true,
             client_writable: true,
             behind_readable: false,
@@ -120,22 +120,25 @@ impl Link {
 
     /// Bytes that wait for the client.
     pub(super) fn backlog(&self) -> usize {
-        self.out.len()
+        self.out.len() + self.stream.as_ref().map_or(0, |stream| stream.unwritten().len())
     }
 
-    /// Bytes of an answer that wait for the client; a stream is bounded by itself.
+    /// Bytes of an answer that wait for the client; of a stream `out` is bounded, and frames are counted where
+    /// they are made.
     pub(super) fn owed(&self) -> usize {
         if self.stream.is_some() { 0 } else { self.out.len() }
     }
 
     /// Answers without asking anybody.
-    pub(super) fn refuse(&mut self, refusal: &Refusal) {
-        self.answer(&refusal.response());
+    pub(super) fn refuse(&mut self, refusal: &Refusal, now_ns: u64) {
+        self.answer(&refusal.response(), now_ns);
     }
 
-    /// Answers with these bytes.
-    pub(super) fn answer(&mut self, bytes: &[u8]) {
+    /// Answers with these bytes, which the client has from now on to take.
+    pub(super) fn answer(&mut self, bytes: &[u8], now_ns: u64) {
         self.out.extend(bytes);
+        self.taken_ns = now_ns;
+        self.deadline_ns = now_ns + PATIENCE_NS;
         self.request = Vec::new();
         self.behind = None;
         self.behind_ended = true;
@@ -143,10 +146,10 @@ impl Link {
     }
 
     /// Begins the event stream.
-    pub(super) fn open(&mut self, stream: Stream) {
-        self.out.extend(HEAD.as_bytes());
+    pub(super) fn open(&mut self, stream: Stream, now_ns: u64) {
+        self.answer(HEAD.as_bytes(), now_ns);
+        self.behind_ended = false;
         self.stream = Some(stream);
-        self.state = State::Answering;
     }
 
     /// Hands the request on over `behind`.
@@ -157,7 +160,7 @@ impl Link {
     }
 
     /// Reads the request.
-    pub(super) fn read_request(&mut self, piece: &mut [u8]) -> Then {
+    pub(super) fn read_request(&mut self, piece: &mut [u8], now_ns: u64) -> Then {
         while self.client_readable {
             match self.client.read(piece) {
                 Ok(0) => return Then::Drop,
@@ -194,7 +197,7 @@ impl Link {
                     return Then::Subscribe;
                 }
                 Judged::Refuse(refusal) => {
-                    self.refuse(refusal);
+                    self.refuse(refusal, now_ns);
                     return Then::Refused(refusal);
                 }
             }
@@ -219,7 +222,7 @@ impl Link {
     /// Moves the request on and the answer back, as far as both sides go along. `room`: how much more
     /// may wait for this client. Says how many bytes came from behind.
     pub(super) fn relay(&mut self, piece: &mut [u8], room: usize) -> io::Result<usize> {
-        self.hand_on()?;
+        self.hand_on();
         let mut came = 0;
         while self.behind_readable && !self.behind_ended && came < room {
             let Some(behind) = self.behind.as_mut() else { break };
@@ -256,7 +259,7 @@ impl Link {
         Ok(came)
     }
 
-    fn hand_on(&mut self) -> io::Result<()> {
+    fn hand_on(&mut self) {
         while self.behind_writable && !self.request.is_empty() {
             let Some(behind) = self.behind.as_mut() else { break };
             match behind.write(&self.request) {
@@ -265,23 +268,31 @@ impl Link {
                     if self.request.is_empty() {
                         self.request = Vec::new();
                         // One request only: tiny_http need not keep a thread to wait for another.
-                        behind.shutdown(Shutdown::Write)?;
+                        behind.shutdown(Shutdown::Write).ok();
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.behind_writable = false,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
+                // It wants no more of it; what it has said, or that it has gone, shows when it is read.
+                Err(_) => {
+                    self.request = Vec::new();
+                    self.behind_readable = true;
+                }
             }
         }
-        Ok(())
     }
 
     /// Writes what the client takes.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        while self.client_writable && !self.out.is_empty() {
-            match self.client.write(self.out.as_slices().0) {
+        while self.client_writable && self.backlog() > 0 {
+            let large = self.stream.as_mut().filter(|_| self.out.is_empty());
+            let bytes = large.as_ref().map_or(self.out.as_slices().0, |stream| stream.unwritten());
+            match self.client.write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => drop(self.out.drain(..n)),
+                Ok(n) => match large {
+                    Some(stream) => stream.wrote(n),
+                    None => drop(self.out.drain(..n)),
+                },
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.client_writable = false,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),

@@ -108,6 +108,8 @@ pub struct Gate {
     /// Bytes of answers that wait for clients; refusals join with the next sweep.
     backlog: usize,
     next_sweep_ns: u64,
+    /// When the last turn began, monotonic ns.
+    turned_ns: u64,
     /// When streams are next looked at beside other work.
     next_look_ns: u64,
     end_ns: Option<u64>,
@@ -135,6 +137,7 @@ impl Gate {
             heard_ns: 0,
             backlog: 0,
             next_sweep_ns: 0,
+            turned_ns: 0,
             next_look_ns: 0,
             end_ns: None,
             piece: vec![0; 64 * 1024].into(),
@@ -190,7 +193,7 @@ impl Gate {
         self.options.counters.open.set(open as u64);
         if open > self.options.connections {
             self.options.counters.refused.add(1);
-            link.refuse(&request::TOO_MANY);
+            link.refuse(&request::TOO_MANY, now.mono_ns);
         }
         self.links[slot] = Some(link);
         self.queue(slot);
@@ -226,7 +229,7 @@ impl Gate {
             let before = link.owed();
             let was_asking = link.state == State::Asking;
             let then = match link.state {
-                State::Reading => link.read_request(&mut self.piece),
+                State::Reading => link.read_request(&mut self.piece, now.mono_ns),
                 State::Waiting => Then::Stay,
                 State::Asking | State::Answering => {
                     let room = ANSWERS_BYTES.saturating_sub(self.backlog);
@@ -267,7 +270,7 @@ impl Gate {
                 Then::Stay => {}
             }
             if self.backlog >= ANSWERS_BYTES {
-                self.evict_idlest();
+                self.evict_idlest(now);
             }
         }
         true
@@ -311,7 +314,7 @@ impl Gate {
                         self.options.shared.replace_server();
                     }
                     self.options.counters.unavailable.add(1);
-                    link.refuse(&request::UNAVAILABLE);
+                    link.refuse(&request::UNAVAILABLE, now.mono_ns);
                 }
             }
             self.queue(slot);
@@ -355,7 +358,7 @@ fn relay(link: &mut Link, piece: &mut [u8], room: usize, now: Now) -> Then {
     let came = if is_stream { link.pump(now.mono_ns) } else { link.relay(piece, room) };
     let Ok(came) = came else { return Then::Drop };
     if link.is_deserted() {
-        link.refuse(&request::UNAVAILABLE);
+        link.refuse(&request::UNAVAILABLE, now.mono_ns);
         return Then::Again;
     }
     let taken = waited + came > link.backlog();
@@ -375,6 +378,7 @@ fn relay(link: &mut Link, piece: &mut [u8], room: usize, now: Now) -> Then {
 
 impl Stage for Gate {
     fn poll(&mut self, now: Now) -> Progress {
+        self.forgive(now);
         let mut worked = self.accept(now);
         worked |= self.serve(now);
         worked |= self.ask(now);

@@ -10,6 +10,10 @@ use crate::stages::http::Phase;
 const SWEEP_NS: u64 = 250_000_000;
 /// How long the server behind may answer nobody, ns.
 const BEHIND_NS: u64 = 5_000_000_000;
+/// A turn that begins so much later than the one before was not waited for, ns.
+const STOOD_STILL_NS: u64 = SWEEP_NS + 1_000_000_000;
+/// How long who alone fills the room for answers may take nothing, ns.
+const ALONE_NS: u64 = 1_000_000_000;
 /// How long the last answers may take at the end, ns.
 const END_NS: u64 = 1_000_000_000;
 
@@ -25,7 +29,7 @@ impl Gate {
             tracing::error!("the HTTP server behind has answered nobody for 5 s: it is made anew");
             self.options.shared.replace_server();
             for link in self.links.iter_mut().flatten().filter(|link| link.state == State::Asking) {
-                link.deadline_ns = now.mono_ns;
+                link.deadline_ns = 0;
             }
         }
         for slot in 0..self.links.len() {
@@ -36,8 +40,10 @@ impl Gate {
                 self.queue(slot);
                 continue;
             }
-            let takes_nothing = link.backlog() > 0 && now.mono_ns >= link.taken_ns + PATIENCE_NS;
-            if now.mono_ns < link.deadline_ns && !(link.state == State::Answering && takes_nothing) {
+            // Who waits for us is not late, within reason.
+            let now_ns = now.mono_ns.saturating_sub(if link.queued { PATIENCE_NS } else { 0 });
+            let takes_nothing = link.backlog() > 0 && now_ns >= link.taken_ns + PATIENCE_NS;
+            if now_ns < link.deadline_ns && !(link.state == State::Answering && takes_nothing) {
                 continue;
             }
             match link.state {
@@ -45,15 +51,13 @@ impl Gate {
                 State::Reading if link.is_mute() => self.drop_link(slot),
                 State::Reading => {
                     self.options.counters.timed_out.add(1);
-                    link.refuse(&request::TIMEOUT);
-                    link.deadline_ns = now.mono_ns + PATIENCE_NS;
+                    link.refuse(&request::TIMEOUT, now.mono_ns);
                     self.queue(slot);
                 }
                 State::Waiting | State::Asking => {
                     self.options.counters.unavailable.add(1);
                     self.asking -= usize::from(link.state == State::Asking);
-                    link.refuse(&request::UNAVAILABLE);
-                    link.deadline_ns = now.mono_ns + PATIENCE_NS;
+                    link.refuse(&request::UNAVAILABLE, now.mono_ns);
                     self.queue(slot);
                 }
                 // A stream that says nothing, or that its reader takes, goes on.
@@ -66,11 +70,34 @@ impl Gate {
         }
     }
 
-    /// Makes room: of those that keep much waiting, the one goes that has taken nothing for longest.
-    pub(super) fn evict_idlest(&mut self) {
+    /// The process, or this thread, has stood still: what clients have sent or taken meanwhile has not been seen,
+    /// so that time is not theirs.
+    pub(super) fn forgive(&mut self, now: Now) {
+        let since_ns = now.mono_ns.saturating_sub(self.turned_ns);
+        self.turned_ns = now.mono_ns;
+        // While somebody is here, sweeps wake this thread.
+        if self.open() == 0 || since_ns < STOOD_STILL_NS {
+            return;
+        }
+        self.heard_ns += since_ns;
+        for link in self.links.iter_mut().flatten() {
+            link.since_ns += since_ns;
+            link.deadline_ns += since_ns;
+            link.taken_ns += since_ns;
+        }
+    }
+
+    /// Makes room: of those that keep much waiting, the one goes that has taken nothing for longest. One alone
+    /// that goes on reading is no more than a large answer.
+    pub(super) fn evict_idlest(&mut self, now: Now) {
         let waits = self.links.iter().enumerate().filter_map(|(slot, link)| Some((slot, link.as_ref()?)));
-        let much = waits.filter(|(_, link)| link.owed() > OWN_ROOM);
-        if let Some((slot, _)) = much.min_by_key(|(_, link)| link.taken_ns) {
+        let much: Vec<_> = waits
+            .filter(|(_, link)| link.owed() > OWN_ROOM)
+            .map(|(slot, link)| (link.taken_ns, slot))
+            .collect();
+        if let Some(&(taken_ns, slot)) = much.iter().min()
+            && (much.len() > 1 || now.mono_ns.saturating_sub(taken_ns) >= ALONE_NS)
+        {
             self.evict(slot);
         }
     }

@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 use tiny_http::HTTPVersion;
 
 use super::link::State;
-use super::{Gate, PATIENCE_NS, request};
+use super::{Gate, request};
 use crate::plan::{CROWDED_FRAMES, FRAMES_BYTES};
 use crate::runtime::clock::Now;
 use crate::stages::http::Phase;
 use crate::stages::http::sse::{HEAD, Stream};
 
-/// How long the reader that lags most may lag while frames take more than half of [`FRAMES_BYTES`], ns.
+/// How long the reader that lags most may lag while frames take more than half of [`FRAMES_BYTES`], and anybody
+/// while they take more than all of it, ns.
 const CROWDED_NS: u64 = 2_000_000_000;
 /// How often streams are looked at while there is other work, ns.
 const LOOK_NS: u64 = 1_000_000;
@@ -31,22 +32,20 @@ impl Gate {
             }
             let Some(asked) = link.asked.take() else { continue };
             worked = true;
-            link.deadline_ns = now.mono_ns + PATIENCE_NS;
-            link.taken_ns = now.mono_ns;
             let (shared, subscribe) = (&self.options.shared, &mut self.options.subscribe);
             if shared.phase() >= Phase::Closing || subscribe.is_abandoned() {
                 // It ends at once, because the daemon does: its reader comes again by itself after
                 // `retry`, which it would not after an error.
-                link.answer(HEAD.as_bytes());
+                link.answer(HEAD.as_bytes(), now.mono_ns);
             } else {
                 match Stream::open(shared, &asked, subscribe, now.mono_ns) {
                     Ok(stream) => {
-                        link.open(stream);
+                        link.open(stream, now.mono_ns);
                         self.streams.push(slot);
                     }
                     Err(answer) => match answer.into_bytes(HTTPVersion(1, 1), &[], false) {
-                        Ok(bytes) => link.answer(&bytes),
-                        Err(_) => link.refuse(&request::UNAVAILABLE),
+                        Ok(bytes) => link.answer(&bytes, now.mono_ns),
+                        Err(_) => link.refuse(&request::UNAVAILABLE, now.mono_ns),
                     },
                 }
             }
@@ -62,8 +61,11 @@ impl Gate {
         }
         self.next_look_ns = now.mono_ns + LOOK_NS;
         let is_over = self.options.subscribe.is_abandoned();
-        let mut worst = (CROWDED_FRAMES, 0);
-        let crowded = self.options.shared.held.load(Ordering::Relaxed) > FRAMES_BYTES / 2;
+        let held = self.options.shared.held.load(Ordering::Relaxed);
+        let crowded = held > FRAMES_BYTES / 2;
+        // Large frames: whoever holds some of them for long, though they are few.
+        let over = held > FRAMES_BYTES;
+        let mut worst = None;
         for at in 0..self.streams.len() {
             let slot = self.streams[at];
             let Some(Some(link)) = self.links.get_mut(slot) else { continue };
@@ -71,17 +73,18 @@ impl Gate {
             if is_over {
                 stream.publish_has_ended();
             }
-            if let (frames, CROWDED_NS..) = stream.lag(now.mono_ns)
+            if let (frames @ 1.., lag_ns @ CROWDED_NS..) = stream.lag(now.mono_ns)
                 && crowded
+                && (over || frames > CROWDED_FRAMES)
             {
-                worst = worst.max((frames, slot));
+                worst = worst.max(Some((if over { lag_ns } else { frames as u64 }, slot)));
             }
             if link.wants_more(true) {
                 self.queue(slot);
             }
         }
-        if worst.0 > CROWDED_FRAMES {
-            self.evict(worst.1);
+        if let Some((_, slot)) = worst {
+            self.evict(slot);
         }
         !self.busy.is_empty()
     }
