@@ -77,12 +77,15 @@ impl Subscribers {
     pub fn add(&mut self, subscribe: Subscribe) {
         let mut subscriber = Subscriber { frames: subscribe.frames, lost: 0, full_since_ns: None };
         if let Some(last) = subscribe.last_event_id {
-            let last = if last == 0 { self.ids_from } else { last };
-            if last < self.forgotten || last > self.last_id {
-                let gap = gap(self.last_id, "frames since then are no longer kept", &self.held);
+            let known = last == 0 || (self.ids_from..=self.last_id).contains(&last);
+            let last = if known { last.max(self.ids_from) } else { self.ids_from };
+            let mut missed = self.replay.iter().filter(|frame| frame.id > last).peekable();
+            if !known || last < self.forgotten {
+                let before = missed.peek().map_or(self.last_id, |frame| frame.id - 1);
+                let gap = gap(before, "frames since then are no longer kept", &self.held);
                 subscriber.offer(&gap, &self.held);
             }
-            for frame in self.replay.iter().filter(|frame| frame.id > last) {
+            for frame in missed {
                 if !subscriber.offer(frame, &self.held) {
                     self.counters.frames_lost.add(1);
                 }
@@ -253,7 +256,7 @@ mod tests {
         assert_eq!(ids_of(&mut rx), [(3, false)]);
         let (from_a_later_one, mut rx) = subscriber(Some(99), 8);
         subs.add(from_a_later_one);
-        assert_eq!(ids_of(&mut rx), [(3, true)]);
+        assert_eq!(ids_of(&mut rx), [(0, true), (1, false), (3, false)]);
     }
 
     /// Ids begin where no earlier life's can be, so that one of those is never taken for one of this life.
@@ -265,10 +268,11 @@ mod tests {
         }
         for (last, expected) in [
             (0, &[(1_001, false), (1_002, false)][..]),
-            (7, &[(1_002, true), (1_001, false), (1_002, false)]),
-            (999, &[(1_002, true), (1_001, false), (1_002, false)]),
+            (7, &[(1_000, true), (1_001, false), (1_002, false)]),
+            (999, &[(1_000, true), (1_001, false), (1_002, false)]),
             (1_001, &[(1_002, false)]),
             (1_002, &[]),
+            (1_003, &[(1_000, true), (1_001, false), (1_002, false)]),
         ] {
             let (new, mut rx) = subscriber(Some(last), 8);
             subs.add(new);
