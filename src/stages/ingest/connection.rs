@@ -108,8 +108,6 @@ pub struct Connection {
     pub expected_until_ns: u64,
     /// Its place among the connections of its address, where these are counted.
     pub seat: Option<Seat>,
-    /// Whether it stands in the queue of sockets to read.
-    pub queued: bool,
     /// The peer sends no more, or something has failed: reads go on to the end, which raises no
     /// further event.
     pub read_closed: bool,
@@ -142,7 +140,6 @@ impl Connection {
             announced: false,
             expected_until_ns: 0,
             seat: None,
-            queued: false,
             read_closed: false,
             ended: false,
             newest_chunk: 0,

@@ -18,6 +18,8 @@ pub mod pace;
 mod patience;
 pub mod read;
 pub mod replies;
+#[cfg(test)]
+mod tests;
 pub mod turns;
 
 use std::io;
@@ -218,6 +220,7 @@ impl Ingest {
             return;
         };
         let Some(mut conn) = place.take() else { return };
+        self.turns.forget(slot);
         // The socket is closed below in any case.
         drop(self.poll.registry().deregister(&mut conn.stream));
         let counters = &self.options.counters;
@@ -375,8 +378,7 @@ impl Ingest {
                             }
                         }
                         conn.read_closed |= event.is_read_closed() || event.is_error();
-                        if (event.is_readable() || conn.read_closed) && !conn.queued {
-                            conn.queued = true;
+                        if event.is_readable() || conn.read_closed {
                             self.turns.queue(slot as u32);
                         }
                     }

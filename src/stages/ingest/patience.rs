@@ -95,7 +95,7 @@ impl Ingest {
                             // Who waits for us is not late; but at `limits.memory` what it has sent so far
                             // is memory.
                             let stopped = self.options.orders.stop_reading.load(Ordering::Relaxed);
-                            if conn.queued && !conn.read_closed && !stopped {
+                            if self.turns.waits(slot) && !conn.read_closed && !stopped {
                                 self.impatient = true;
                                 continue;
                             }
@@ -113,11 +113,15 @@ impl Ingest {
         }
     }
 
-    /// Tells a client that has sent a part of its request that it is late; says whether there was one to tell.
-    /// Connections that were opened ahead, as browsers do, expect no answer.
+    /// Tells a client that has sent a part of its request, or all of it where nobody has read it, that it is late;
+    /// says whether there was one to tell. Connections that were opened ahead, as browsers do, expect no answer.
+    ///
+    /// What nobody has read makes the kernel reset the connection once it is closed; that is at the end of its
+    /// time to linger, and the client has had until then to read the answer.
     fn tell_late(&mut self, slot: u32, now: Now) -> bool {
         let Some(Some(conn)) = self.connections.get_mut(slot as usize) else { return false };
-        let began = matches!(&conn.state, State::Handshake { request, .. } if !request.is_empty());
+        let began = matches!(&conn.state, State::Handshake { request, .. } if !request.is_empty())
+            || self.turns.waits(slot);
         if began && !conn.read_closed {
             conn.write_raw(&handshake::timeout());
             conn.state = State::Lingering { deadline_ns: now.mono_ns + LINGER_NS };
@@ -138,7 +142,7 @@ impl Ingest {
                 continue;
             };
             // What stands in the queue has something to be read: who waits for us is not silent.
-            if conn.state != State::Open || conn.queued {
+            if conn.state != State::Open || self.turns.waits(slot) {
                 continue;
             }
             match self.keep_alive.judge(conn.heard_ns, conn.pinged_ns, now.mono_ns) {

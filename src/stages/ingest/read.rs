@@ -74,7 +74,6 @@ impl Ingest {
         let Some(Some(conn)) = self.connections.get_mut(slot as usize) else {
             return false;
         };
-        conn.queued = false;
         let Some(mut buffer) = self.pool.pop() else {
             return false;
         };
@@ -90,7 +89,6 @@ impl Ingest {
                 // stream has raised its event already, and a drain waits for no events.
                 if len == BUFFER_BYTES || conn.read_closed || self.drain.is_some() {
                     // Back into the queue, behind the others.
-                    conn.queued = true;
                     self.turns.queue(slot);
                 }
                 self.took(slot, buffer, len, stamp);
@@ -100,10 +98,7 @@ impl Ingest {
                 self.pool.push(buffer);
                 match e.kind() {
                     io::ErrorKind::WouldBlock => {}
-                    io::ErrorKind::Interrupted => {
-                        conn.queued = true;
-                        self.turns.queue(slot);
-                    }
+                    io::ErrorKind::Interrupted => self.turns.queue(slot),
                     _ => self.drop_connection(slot),
                 }
                 false
