@@ -111,6 +111,8 @@ impl Ingest {
     fn end_of_stream(&mut self, slot: u32) {
         let Some(Some(conn)) = self.connections.get_mut(slot as usize) else { return };
         match conn.state {
+            // What does not fit into the socket yet goes first: the writable event ends it, or its deadline.
+            State::Lingering { .. } if conn.backlog() > 0 => {}
             State::Handshake { .. } | State::Lingering { .. } => return self.drop_connection(slot),
             State::Open | State::Finishing { .. } if conn.ended => {}
             State::Open => {

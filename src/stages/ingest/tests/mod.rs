@@ -1,15 +1,54 @@
-//! Who comes and goes, on a clock of the test's.
+//! Who comes and goes, and what is owed, on a clock of the test's.
 
 pub mod rig;
 
 use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 
-use super::connection::LINGER_NS;
+use socket2::SockRef;
+
+use super::connection::{LINGER_NS, State};
+use crate::message::{ConnId, Reply};
 use rig::{HANDSHAKE_NS, Rig};
 
 /// Deadlines are looked at at least as often.
 const LOOK_NS: u64 = 300_000_000;
+
+/// A client that has not read until there is no room for its ack and the close that follows. With `late`
+/// that is the kernel's room, else there is none for an ack in the daemon either.
+fn full(rig: &mut Rig, late: bool) -> (TcpStream, ConnId) {
+    let (client, conn) = rig.open();
+    SockRef::from(&client).set_recv_buffer_size(4_096).unwrap();
+    SockRef::from(&rig.connection(conn.slot).unwrap().stream).set_send_buffer_size(4_096).unwrap();
+    let text: Box<str> = "x".repeat(1_000).into();
+    let wanted = if late { 1 } else { 8_000 };
+    while rig.connection(conn.slot).unwrap().backlog() < wanted {
+        rig.replies.push(Reply::Error { conn, text: text.clone() }).unwrap();
+        rig.turn();
+    }
+    rig.replies.push(Reply::Ack { conn, chunk: 0, frames: 1, accepted: 7, rejected: 0 }).unwrap();
+    rig.replies.push(Reply::Close { conn, code: 1000, reason: "" }).unwrap();
+    rig.turn();
+    (client, conn)
+}
+
+/// All that a client gets until the stream ends.
+fn read_to_end(mut client: TcpStream) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut all = Vec::new();
+        client.read_to_end(&mut all).unwrap();
+        all
+    })
+}
+
+/// Whether the last words were the ack and the close.
+fn ends_well(said: &[u8]) -> bool {
+    let end = String::from_utf8_lossy(&said[said.len().saturating_sub(60)..]).into_owned();
+    println!("{end:?}");
+    end.contains(r#""accepted":7"#) && said.ends_with(b"\x88\x02\x03\xe8")
+}
 
 #[test]
 fn who_is_put_out_unread_is_told_so_and_leaves_no_place_in_the_queue() {
@@ -27,4 +66,25 @@ fn who_is_put_out_unread_is_told_so_and_leaves_no_place_in_the_queue() {
         assert!(rig.ingest.connections.iter().all(Option::is_none));
         assert_eq!(rig.ingest.turns.stopped(true).count(), 0);
     }
+}
+
+#[test]
+fn who_is_owed_something_gets_it_though_it_sends_no_more() {
+    for late in [false, true] {
+        let mut rig = Rig::new();
+        let (client, conn) = full(&mut rig, late);
+        assert_eq!(matches!(rig.connection(conn.slot).unwrap().state, State::Lingering { .. }), late);
+        client.shutdown(Shutdown::Write).unwrap();
+        rig.turn_until("the end of what it sends", |rig| rig.connection(conn.slot).is_none_or(|c| c.ended));
+        let said = read_to_end(client);
+        rig.turn_until("the end", |rig| rig.connection(conn.slot).is_none());
+        assert!(ends_well(&said.join().unwrap()), "late: {late}");
+    }
+    // Who does not read either is not waited for.
+    let mut rig = Rig::new();
+    let (client, conn) = full(&mut rig, true);
+    client.shutdown(Shutdown::Write).unwrap();
+    rig.turn_until("the end of what it sends", |rig| rig.connection(conn.slot).is_none_or(|c| c.ended));
+    rig.pass(LINGER_NS + LOOK_NS);
+    assert!(rig.connection(conn.slot).is_none());
 }

@@ -1,17 +1,19 @@
 //! An ingest thread on a clock of the test's, for unit tests: real sockets, time as an argument, and the test in
 //! the place of the parse thread.
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
 
-use crate::message::{Buffer, Chunk, Reply};
+use crate::message::{Buffer, Chunk, ConnId, Reply};
 use crate::runtime::clock::{Clock, Now};
 use crate::runtime::ring::{Rx, Tx, ring};
 use crate::runtime::stage::Stage;
 use crate::runtime::wake::Bell;
+use crate::stages::ingest::connection::Connection;
 use crate::stages::ingest::handshake::Policy;
 use crate::stages::ingest::{Ingest, Options, Ports, Terms};
 
@@ -30,8 +32,10 @@ pub struct Rig {
     address: SocketAddr,
     /// What the parse thread is sent.
     pub chunks: Rx<Chunk>,
-    /// Its other ends: with these it lives.
-    _parse: (Tx<Buffer>, Tx<Reply>),
+    /// What it has to tell clients.
+    pub replies: Tx<Reply>,
+    /// With this it lives.
+    _buffers: Tx<Buffer>,
 }
 
 impl Rig {
@@ -61,7 +65,7 @@ impl Rig {
             clock: Clock::start(),
         };
         let ingest = Ingest::new(mio::Poll::new().unwrap(), ports, options).unwrap();
-        Self { ingest, now_ns: 1_000_000_000, address, chunks, _parse: (buffers_tx, replies_tx) }
+        Self { ingest, now_ns: 1_000_000_000, address, chunks, replies: replies_tx, _buffers: buffers_tx }
     }
 
     /// A client that connects, and is accepted then.
@@ -72,6 +76,31 @@ impl Rig {
         let before = counters.accepted.get();
         self.turn_until("a connection", |_| counters.accepted.get() > before);
         client
+    }
+
+    /// A client whose WebSocket is open, and its name.
+    pub fn open(&mut self) -> (TcpStream, ConnId) {
+        let mut client = self.connect();
+        client.write_all(REQUEST).unwrap();
+        let mut opened = None;
+        self.turn_until("the upgrade", |rig| {
+            if let Some(Chunk::Open { conn, .. }) = rig.chunks.pop() {
+                opened = Some(conn);
+            }
+            opened.is_some()
+        });
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            answer.push(byte[0]);
+        }
+        (client, opened.unwrap())
+    }
+
+    /// The connection in a slot, if there is one.
+    pub fn connection(&mut self, slot: u32) -> Option<&mut Connection> {
+        self.ingest.connections[slot as usize].as_mut()
     }
 
     pub fn turn(&mut self) {
