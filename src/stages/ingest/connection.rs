@@ -62,6 +62,18 @@ pub enum State {
     },
 }
 
+impl State {
+    /// When patience ends, monotonic ns, and how long it is when it begins; `handshake_ns`: with a request.
+    pub fn deadline(&mut self, handshake_ns: u64) -> Option<(&mut u64, u64)> {
+        match self {
+            Self::Open => None,
+            Self::Handshake { deadline_ns, .. } => Some((deadline_ns, handshake_ns)),
+            Self::Finishing { deadline_ns, .. } => Some((deadline_ns, FINISH_NS)),
+            Self::Lingering { deadline_ns } => Some((deadline_ns, LINGER_NS)),
+        }
+    }
+}
+
 /// An ack that is due once a chunk has been applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {

@@ -44,7 +44,7 @@ use connection::Connection;
 use drain::Drain;
 use handshake::Policy;
 use pace::Pace;
-use patience::KeepAlive;
+use patience::{Deadlines, KeepAlive};
 use turns::Turns;
 
 /// The listener's token; the waker has [`WAKER`], connections their slot + 2.
@@ -57,8 +57,6 @@ const FIRST_CONNECTION: usize = 2;
 const READS_PER_TURN: usize = 64;
 /// Connections over the limit that are told so (1013) rather than dropped.
 const OVER_LIMIT_ROOM: u64 = 64;
-/// How often deadlines of handshakes and closing connections are looked at, ns.
-const SWEEP_NS: u64 = 250_000_000;
 
 /// The ends of the rings an ingest thread holds.
 pub struct Ports {
@@ -144,7 +142,7 @@ pub struct Ingest {
     sent: u64,
     last_stamp_ns: u64,
     backpressure: Backpressure,
-    next_sweep_ns: u64,
+    deadlines: Deadlines,
     /// Whether some connection may have a deadline.
     impatient: bool,
     keep_alive: KeepAlive,
@@ -176,7 +174,7 @@ impl Ingest {
             sent: 0,
             last_stamp_ns: 0,
             backpressure: Backpressure::default(),
-            next_sweep_ns: 0,
+            deadlines: Deadlines::default(),
             impatient: false,
             drain: None,
         })
@@ -290,7 +288,7 @@ impl Ingest {
             at_latest(at_ns);
         }
         if self.impatient {
-            at_latest(self.next_sweep_ns.max(now.mono_ns + 1));
+            at_latest(self.deadlines.next_ns().max(now.mono_ns + 1));
         }
         if self.options.counters.open.get() > 0
             && let Some(at_ns) = self.keep_alive.next_ns()

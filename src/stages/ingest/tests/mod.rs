@@ -11,10 +11,12 @@ use socket2::SockRef;
 
 use super::connection::{LINGER_NS, State};
 use crate::message::{ConnId, Reply};
-use rig::{HANDSHAKE_NS, Rig};
+use rig::{HANDSHAKE_NS, REQUEST, Rig};
 
 /// Deadlines are looked at at least as often.
 const LOOK_NS: u64 = 300_000_000;
+/// Longer than any patience.
+const PAUSE_NS: u64 = 60_000_000_000;
 
 /// A client that has not read until there is no room for its ack and the close that follows. With `late`
 /// that is the kernel's room, else there is none for an ack in the daemon either.
@@ -87,4 +89,36 @@ fn who_is_owed_something_gets_it_though_it_sends_no_more() {
     rig.turn_until("the end of what it sends", |rig| rig.connection(conn.slot).is_none_or(|c| c.ended));
     rig.pass(LINGER_NS + LOOK_NS);
     assert!(rig.connection(conn.slot).is_none());
+}
+
+#[test]
+fn time_in_which_the_thread_was_stopped_is_not_the_clients() {
+    for late in [false, true] {
+        let mut rig = Rig::new();
+        let (client, conn) = full(&mut rig, late);
+        let mut half = rig.connect();
+        let mut mute = rig.connect();
+        half.write_all(&REQUEST[..40]).unwrap();
+        rig.turn_until("half of a request", |rig| match &rig.connection(1).unwrap().state {
+            State::Handshake { request, .. } => request.len() == 40,
+            _ => false,
+        });
+        rig.pass(1_000_000_000);
+        // Meanwhile the rest comes, and a client reads what the kernel has.
+        half.write_all(&REQUEST[40..]).unwrap();
+        let said = read_to_end(client);
+        rig.now_ns += PAUSE_NS;
+        rig.turn_until("the rest of the request", |rig| {
+            rig.connection(1).is_none_or(|conn| !matches!(conn.state, State::Handshake { .. }))
+        });
+        assert!(rig.connection(1).is_some_and(|conn| conn.state == State::Open));
+        rig.turn_until("the end", |rig| rig.connection(conn.slot).is_none());
+        assert!(ends_well(&said.join().unwrap()), "late: {late}");
+        // Who has sent nothing has as long as it had before, and no longer.
+        rig.pass(HANDSHAKE_NS - 1_200_000_000);
+        assert!(rig.connection(2).is_some());
+        rig.pass(500_000_000);
+        assert!(rig.connection(2).is_none());
+        assert_eq!(mute.read(&mut [0]).unwrap(), 0);
+    }
 }
