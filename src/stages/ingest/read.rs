@@ -16,7 +16,7 @@ impl Ingest {
     pub(super) fn read_ready(&mut self) -> bool {
         if self.turns.is_empty() {
             if self.backpressure.is_running() {
-                self.note_backpressure(false, self.last_stamp_ns);
+                return self.note_backpressure(false, self.last_stamp_ns);
             }
             return false;
         }
@@ -40,14 +40,14 @@ impl Ingest {
             // Others stand behind those that had nothing.
             worked |= self.read_one(slot, stamp) || read == READS_PER_TURN;
         }
-        self.note_backpressure(full, stamp.mono_ns);
         progress.end_turn();
         let bytes = self.options.counters.bytes.get() - before.1;
         self.pace.note(stamp.mono_ns, self.sent - before.0, bytes);
         if let Some(chunks) = self.ports.chunks.as_mut() {
             chunks.flush();
         }
-        worked
+        // Behind all that others wait for, since it writes.
+        worked | self.note_backpressure(full, stamp.mono_ns)
     }
 
     fn has_room(&mut self) -> bool {

@@ -11,6 +11,7 @@ use socket2::SockRef;
 
 use super::connection::{LINGER_NS, State};
 use crate::message::{ConnId, Reply};
+use crate::runtime::stage::Progress;
 use rig::{HANDSHAKE_NS, REQUEST, Rig};
 
 /// Deadlines are looked at at least as often.
@@ -120,5 +121,25 @@ fn time_in_which_the_thread_was_stopped_is_not_the_clients() {
         rig.pass(500_000_000);
         assert!(rig.connection(2).is_none());
         assert_eq!(mute.read(&mut [0]).unwrap(), 0);
+    }
+}
+
+#[test]
+fn that_reading_has_stopped_is_said_at_once() {
+    let mut rig = Rig::new();
+    // More than are told in a turn.
+    let mut clients: Vec<_> = (0..80).map(|_| rig.open().0).collect();
+    rig.ingest.options.orders.stop_reading.store(true, Ordering::Relaxed);
+    clients.iter_mut().for_each(|client| client.write_all(b"a frame").unwrap());
+    // No turn ends this before all of them are seen.
+    while rig.ingest.turns.stopped(true).count() < clients.len() {
+        rig.ingest.wait_for_sockets(None);
+    }
+    while rig.turn() == Progress::Worked {}
+    for client in &mut clients {
+        client.set_nonblocking(true).unwrap();
+        let mut said = [0; 64];
+        client.read_exact(&mut said).unwrap();
+        assert!(String::from_utf8_lossy(&said).contains(r#"{"type":"backpressure""#));
     }
 }

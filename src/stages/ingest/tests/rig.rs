@@ -11,7 +11,7 @@ use mio::net::TcpListener;
 use crate::message::{Buffer, Chunk, ConnId, Reply};
 use crate::runtime::clock::{Clock, Now};
 use crate::runtime::ring::{Rx, Tx, ring};
-use crate::runtime::stage::Stage;
+use crate::runtime::stage::{Progress, Stage};
 use crate::runtime::wake::Bell;
 use crate::stages::ingest::connection::Connection;
 use crate::stages::ingest::handshake::Policy;
@@ -50,7 +50,7 @@ impl Rig {
         let options = Options {
             listener: Some(listener),
             terms: Terms {
-                max_connections: 10,
+                max_connections: 100,
                 addresses: Arc::default(),
                 handshake_timeout_ns: HANDSHAKE_NS,
                 ping_interval_ns: 0,
@@ -103,8 +103,8 @@ impl Rig {
         self.ingest.connections[slot as usize].as_mut()
     }
 
-    pub fn turn(&mut self) {
-        self.ingest.poll(Now { mono_ns: self.now_ns, wall_us: 0 });
+    pub fn turn(&mut self) -> Progress {
+        self.ingest.poll(Now { mono_ns: self.now_ns, wall_us: 0 })
     }
 
     /// Time goes by, with turns often enough that the thread cannot be said to have been stopped.
