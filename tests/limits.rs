@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 
-use common::{Daemon, LAYOUTS, event, now_s, polite, read_ack, read_close, wait_for};
+use common::{Daemon, LAYOUTS, PATIENCE, event, now_s, polite, read_ack, read_close, upgrade, wait_for};
 use tungstenite::Message;
 
 /// The beginning of a masked text frame: its header, and of its payload the event and so many spaces.
@@ -231,6 +231,29 @@ fn names_are_rejected_and_strings_left_out_when_they_are_too_long() {
         }
         assert_eq!(daemon.wait_received(6)["events"]["applied"], 3);
     }
+}
+
+/// Nothing is read meanwhile and nothing else is to be said, so what is told has to go out by itself.
+#[test]
+fn who_waits_at_the_memory_limit_is_told_so() {
+    let config = "[ingest]\nhandshake_timeout = \"2s\"\n";
+    let daemon = Daemon::start(1, 1, config);
+    let mut socket = daemon.connect("/ws/ingest?ack=1");
+    let stopped = format!("{config}[limits]\nmemory = \"1MiB\"\n");
+    daemon.reload(&stopped, "no more is read until windows have closed");
+    socket.send(Message::text(event("a", now_s(), 1.0))).unwrap();
+    let said = socket.read().unwrap();
+    assert!(said.to_text().unwrap().contains(r#""type":"backpressure""#), "{said}");
+    // The whole request is there, and nobody reads it.
+    let mut newcomer = TcpStream::connect(daemon.ingest).unwrap();
+    newcomer.set_read_timeout(Some(PATIENCE)).unwrap();
+    newcomer.write_all(upgrade("/ws/ingest", "").as_bytes()).unwrap();
+    let mut answer = String::new();
+    newcomer.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    daemon.reload(config, "reading goes on after");
+    assert_eq!(read_ack(&mut socket, 1).1["accepted"], 1);
+    polite(&daemon);
 }
 
 /// A daemon that may have descriptors from `soft` to `hard`.

@@ -1,6 +1,6 @@
 //! What the kernel does to a process: no descriptors, a failing system call, a stop, no memory.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use tungstenite::Message;
 
 use crate::common::record::Record;
-use crate::common::{Daemon, PATIENCE, connect, event, now_s, read_ack, wait_for};
+use crate::common::{Daemon, PATIENCE, connect, event, now_s, read_ack, upgrade, wait_for};
 use crate::rig::{Polite, Traced, can_trace};
 
 #[test]
@@ -77,12 +77,25 @@ fn a_process_that_was_stopped_goes_on_and_no_thread_is_called_stalled() {
     let daemon = Daemon::start(2, 2, "");
     let clients: Vec<_> =
         ["stopped-0", "stopped-1", "stopped-2"].map(|source| Polite::start(&daemon, source)).into();
+    // Requests that are begun before and ended meanwhile, while their time runs out.
+    let request = upgrade("/ws/ingest", "");
+    let (begun, rest) = request.split_at(40);
+    let mut newcomers: Vec<_> = (0..4).map(|_| TcpStream::connect(daemon.ingest).unwrap()).collect();
+    newcomers.iter_mut().for_each(|newcomer| newcomer.write_all(begun.as_bytes()).unwrap());
+    wait_for("the newcomers", || (daemon.metric("flumen_connections") == 3 + 4).then_some(()));
     clients.iter().for_each(|client| client.wait_more(20));
     daemon.signal("STOP");
+    newcomers.iter_mut().for_each(|newcomer| newcomer.write_all(rest.as_bytes()).unwrap());
     // The fault itself takes this long.
     std::thread::sleep(Duration::from_secs(seconds));
     daemon.signal("CONT");
     daemon.wait_said("the process did not run for ");
+    for newcomer in &mut newcomers {
+        let mut answer = [0; 12];
+        newcomer.set_read_timeout(Some(PATIENCE)).unwrap();
+        newcomer.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 101");
+    }
     clients.iter().for_each(|client| client.wait_more(50));
     let seen: Vec<_> = clients.into_iter().map(Polite::end).collect();
     let sent = seen.iter().map(|s| s.sent).sum();

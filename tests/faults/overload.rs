@@ -49,8 +49,13 @@ fn a_full_ring_anywhere_stops_reading_and_nothing_is_lost() {
         let held = Traced::hold(&daemon, thread);
         let bytes_read = || daemon.stats()["processor"]["bytes_processed"].as_u64().unwrap();
         // With a thread that stands still all come to a stand: it is the kernel that holds the rest.
-        let greedy = Greedy::start(&daemon, "greedy", BLOCKS);
+        let stream = Greedy::connect(&daemon);
+        let told = stream.try_clone().unwrap();
+        let greedy = Greedy::write(stream, "greedy", BLOCKS);
         wait_backpressure(&daemon);
+        // It is told while it waits, though there is nothing else to be said to it.
+        told.set_read_timeout(Some(PATIENCE)).unwrap();
+        assert_eq!(told.peek(&mut [0]).unwrap(), 1);
         let written = settled("the client to be held up", || greedy.events());
         let alone_bytes = settled("bytes to stand still", bytes_read);
         // One client never fills the ring; together they do.

@@ -5,6 +5,8 @@ use super::connection::State;
 
 /// That some are held for less than this is taking turns, ns.
 const HELD_NS: u64 = 20_000_000;
+/// Clients that are told in a turn: bounded, so that replies and acks are not kept waiting.
+const TOLD_PER_TURN: usize = 64;
 
 /// Whether reading has stopped, for all or for some.
 #[derive(Debug, Default)]
@@ -55,10 +57,11 @@ impl Backpressure {
 }
 
 impl Ingest {
-    pub(super) fn note_backpressure(&mut self, full: bool, now_ns: u64) {
+    /// A turn of reading has ended; says whether some are to be told in the next one.
+    pub(super) fn note_backpressure(&mut self, full: bool, now_ns: u64) -> bool {
         if self.drain.is_some() {
             self.options.counters.stopped.set(0);
-            return;
+            return false;
         }
         let half_empty =
             self.ports.chunks.as_ref().is_none_or(|chunks| chunks.slots() * 2 >= chunks.capacity());
@@ -66,22 +69,33 @@ impl Ingest {
         let episode = self.backpressure.note(room, now_ns);
         self.options.counters.stopped.set(self.backpressure.is_running().into());
         let Some((episode, begins)) = episode else {
-            return;
+            return false;
         };
         if begins {
             self.options.counters.backpressure.add(1);
         }
+        let mut told = 0;
         for slot in self.turns.stopped(full) {
+            // To who sends no more it says nothing; and where that one has gone, it would only bring a reset.
             if let Some(Some(conn)) = self.connections.get_mut(slot as usize)
                 && conn.state == State::Open
+                && !conn.read_closed
                 && conn.told_episode != episode
             {
+                if told == TOLD_PER_TURN {
+                    return true;
+                }
+                told += 1;
                 conn.told_episode = episode;
                 conn.notice(
                     r#"{"type":"backpressure","message":"the daemon is busy and has stopped reading for now; what you send waits"}"#,
                 );
+                // Nothing else may be to say to it for as long as this lasts. Of a socket that has failed the read
+                // that waits is told, behind what has come before.
+                drop(conn.flush());
             }
         }
+        false
     }
 }
 

@@ -62,6 +62,18 @@ pub enum State {
     },
 }
 
+impl State {
+    /// When patience ends, monotonic ns, and how long it is when it begins; `handshake_ns`: with a request.
+    pub fn deadline(&mut self, handshake_ns: u64) -> Option<(&mut u64, u64)> {
+        match self {
+            Self::Open => None,
+            Self::Handshake { deadline_ns, .. } => Some((deadline_ns, handshake_ns)),
+            Self::Finishing { deadline_ns, .. } => Some((deadline_ns, FINISH_NS)),
+            Self::Lingering { deadline_ns } => Some((deadline_ns, LINGER_NS)),
+        }
+    }
+}
+
 /// An ack that is due once a chunk has been applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
@@ -108,8 +120,6 @@ pub struct Connection {
     pub expected_until_ns: u64,
     /// Its place among the connections of its address, where these are counted.
     pub seat: Option<Seat>,
-    /// Whether it stands in the queue of sockets to read.
-    pub queued: bool,
     /// The peer sends no more, or something has failed: reads go on to the end, which raises no
     /// further event.
     pub read_closed: bool,
@@ -142,7 +152,6 @@ impl Connection {
             announced: false,
             expected_until_ns: 0,
             seat: None,
-            queued: false,
             read_closed: false,
             ended: false,
             newest_chunk: 0,

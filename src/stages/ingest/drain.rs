@@ -48,14 +48,7 @@ impl Ingest {
             closing: false,
         });
         // Bytes that lie in the sockets raise no further event.
-        for (slot, conn) in self.connections.iter_mut().enumerate() {
-            if let Some(conn) = conn
-                && !conn.queued
-            {
-                conn.queued = true;
-                self.turns.queue(slot as u32);
-            }
-        }
+        self.queue_all();
     }
 
     /// Takes the next step of the drain; says whether it is over.
@@ -88,6 +81,14 @@ impl Ingest {
         drain.closing && (late || self.connections.iter().all(Option::is_none))
     }
 
+    fn queue_all(&mut self) {
+        for (slot, conn) in self.connections.iter().enumerate() {
+            if conn.is_some() {
+                self.turns.queue(slot as u32);
+            }
+        }
+    }
+
     fn close_all(&mut self, now: Now) {
         self.impatient = true;
         for slot in 0..self.connections.len() as u32 {
@@ -109,12 +110,7 @@ impl Ingest {
             self.flush_connection(slot);
         }
         // Read (and throw away) until the peers have closed.
-        for (slot, conn) in self.connections.iter_mut().enumerate() {
-            if let Some(conn) = conn {
-                conn.queued = true;
-                self.turns.queue(slot as u32);
-            }
-        }
+        self.queue_all();
         if let Some(drain) = self.drain.as_mut() {
             drain.closing = true;
         }

@@ -18,6 +18,8 @@ pub mod pace;
 mod patience;
 pub mod read;
 pub mod replies;
+#[cfg(test)]
+mod tests;
 pub mod turns;
 
 use std::io;
@@ -42,7 +44,7 @@ use connection::Connection;
 use drain::Drain;
 use handshake::Policy;
 use pace::Pace;
-use patience::KeepAlive;
+use patience::{Deadlines, KeepAlive};
 use turns::Turns;
 
 /// The listener's token; the waker has [`WAKER`], connections their slot + 2.
@@ -55,8 +57,6 @@ const FIRST_CONNECTION: usize = 2;
 const READS_PER_TURN: usize = 64;
 /// Connections over the limit that are told so (1013) rather than dropped.
 const OVER_LIMIT_ROOM: u64 = 64;
-/// How often deadlines of handshakes and closing connections are looked at, ns.
-const SWEEP_NS: u64 = 250_000_000;
 
 /// The ends of the rings an ingest thread holds.
 pub struct Ports {
@@ -142,7 +142,7 @@ pub struct Ingest {
     sent: u64,
     last_stamp_ns: u64,
     backpressure: Backpressure,
-    next_sweep_ns: u64,
+    deadlines: Deadlines,
     /// Whether some connection may have a deadline.
     impatient: bool,
     keep_alive: KeepAlive,
@@ -174,7 +174,7 @@ impl Ingest {
             sent: 0,
             last_stamp_ns: 0,
             backpressure: Backpressure::default(),
-            next_sweep_ns: 0,
+            deadlines: Deadlines::default(),
             impatient: false,
             drain: None,
         })
@@ -218,6 +218,7 @@ impl Ingest {
             return;
         };
         let Some(mut conn) = place.take() else { return };
+        self.turns.forget(slot);
         // The socket is closed below in any case.
         drop(self.poll.registry().deregister(&mut conn.stream));
         let counters = &self.options.counters;
@@ -287,7 +288,7 @@ impl Ingest {
             at_latest(at_ns);
         }
         if self.impatient {
-            at_latest(self.next_sweep_ns.max(now.mono_ns + 1));
+            at_latest(self.deadlines.next_ns().max(now.mono_ns + 1));
         }
         if self.options.counters.open.get() > 0
             && let Some(at_ns) = self.keep_alive.next_ns()
@@ -375,8 +376,7 @@ impl Ingest {
                             }
                         }
                         conn.read_closed |= event.is_read_closed() || event.is_error();
-                        if (event.is_readable() || conn.read_closed) && !conn.queued {
-                            conn.queued = true;
+                        if event.is_readable() || conn.read_closed {
                             self.turns.queue(slot as u32);
                         }
                     }

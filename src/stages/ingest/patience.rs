@@ -7,10 +7,12 @@
 use std::sync::atomic::Ordering;
 
 use super::connection::{LINGER_NS, State};
-use super::{Ingest, SWEEP_NS, handshake};
+use super::{Ingest, handshake};
 use crate::runtime::clock::Now;
 use crate::telemetry::refusal::Refusal;
 
+/// How often deadlines are looked at, ns.
+const SWEEP_NS: u64 = 250_000_000;
 /// Looks at all connections in the time in which a silent one is pinged.
 const LOOKS: u64 = 8;
 /// The shortest and the longest time between two looks, ns.
@@ -73,51 +75,82 @@ impl KeepAlive {
     }
 }
 
+/// When to look at deadlines, and how far a pause moves them; pure.
+///
+/// What must always hold is what holds for silence: what has come, or been read by the client, in time in which
+/// this thread did not look has not been seen when it looks again.
+#[derive(Debug, Default)]
+pub(super) struct Deadlines {
+    next_ns: u64,
+}
+
+impl Deadlines {
+    /// When to look next.
+    pub(super) fn next_ns(&self) -> u64 {
+        self.next_ns
+    }
+
+    /// Whether to look now; and for how long nobody has looked, ns, if that was far too long.
+    fn begins(&mut self, now_ns: u64) -> Option<u64> {
+        let late_ns = now_ns.checked_sub(self.next_ns)?;
+        self.next_ns = now_ns + SWEEP_NS;
+        Some(if late_ns > SWEEP_NS { late_ns + SWEEP_NS } else { 0 })
+    }
+
+    /// Moves a deadline on by a pause, so that it leaves what it left at the last look: never more than at its
+    /// beginning, which may be later than the pause. Says whether it has passed.
+    fn has_passed(deadline_ns: &mut u64, most_ns: u64, paused_ns: u64, now_ns: u64) -> bool {
+        *deadline_ns = deadline_ns.saturating_add(paused_ns).min(now_ns + most_ns).max(*deadline_ns);
+        now_ns >= *deadline_ns
+    }
+}
+
 impl Ingest {
     /// Puts out whoever's patience has run out.
     pub(super) fn sweep(&mut self, now: Now) {
-        if !self.impatient || now.mono_ns < self.next_sweep_ns {
+        if !self.impatient {
             return;
         }
-        self.next_sweep_ns = now.mono_ns + SWEEP_NS;
+        // While nobody has a deadline nobody looks, which is a pause that moves nothing: all deadlines are new.
+        let Some(paused_ns) = self.deadlines.begins(now.mono_ns) else { return };
         self.impatient = false;
         for slot in 0..self.connections.len() as u32 {
-            let Some(Some(conn)) = self.connections.get(slot as usize) else {
+            let Some(Some(conn)) = self.connections.get_mut(slot as usize) else {
                 continue;
             };
-            match conn.state {
-                State::Open => {}
-                State::Handshake { deadline_ns, .. }
-                | State::Finishing { deadline_ns, .. }
-                | State::Lingering { deadline_ns } => {
-                    if now.mono_ns >= deadline_ns {
-                        if let State::Handshake { .. } = conn.state {
-                            // Who waits for us is not late; but at `limits.memory` what it has sent so far
-                            // is memory.
-                            let stopped = self.options.orders.stop_reading.load(Ordering::Relaxed);
-                            if conn.queued && !conn.read_closed && !stopped {
-                                self.impatient = true;
-                                continue;
-                            }
-                            self.options.counters.handshakes_refused[Refusal::Timeout.index()].add(1);
-                            if self.tell_late(slot, now) {
-                                continue;
-                            }
-                        }
-                        self.drop_connection(slot);
-                    } else {
-                        self.impatient = true;
-                    }
+            let Some((deadline_ns, most_ns)) = conn.state.deadline(self.options.terms.handshake_timeout_ns)
+            else {
+                continue;
+            };
+            if !Deadlines::has_passed(deadline_ns, most_ns, paused_ns, now.mono_ns) {
+                self.impatient = true;
+                continue;
+            }
+            if let State::Handshake { .. } = conn.state {
+                // Who waits for us is not late; but at `limits.memory` what it has sent so far is memory.
+                let stopped = self.options.orders.stop_reading.load(Ordering::Relaxed);
+                if self.turns.waits(slot) && !conn.read_closed && !stopped {
+                    self.impatient = true;
+                    continue;
+                }
+                self.options.counters.handshakes_refused[Refusal::Timeout.index()].add(1);
+                if self.tell_late(slot, now) {
+                    continue;
                 }
             }
+            self.drop_connection(slot);
         }
     }
 
-    /// Tells a client that has sent a part of its request that it is late; says whether there was one to tell.
-    /// Connections that were opened ahead, as browsers do, expect no answer.
+    /// Tells a client that has sent a part of its request, or all of it where nobody has read it, that it is late;
+    /// says whether there was one to tell. Connections that were opened ahead, as browsers do, expect no answer.
+    ///
+    /// What nobody has read makes the kernel reset the connection once it is closed; that is at the end of its
+    /// time to linger, and the client has had until then to read the answer.
     fn tell_late(&mut self, slot: u32, now: Now) -> bool {
         let Some(Some(conn)) = self.connections.get_mut(slot as usize) else { return false };
-        let began = matches!(&conn.state, State::Handshake { request, .. } if !request.is_empty());
+        let began = matches!(&conn.state, State::Handshake { request, .. } if !request.is_empty())
+            || self.turns.waits(slot);
         if began && !conn.read_closed {
             conn.write_raw(&handshake::timeout());
             conn.state = State::Lingering { deadline_ns: now.mono_ns + LINGER_NS };
@@ -138,7 +171,7 @@ impl Ingest {
                 continue;
             };
             // What stands in the queue has something to be read: who waits for us is not silent.
-            if conn.state != State::Open || conn.queued {
+            if conn.state != State::Open || self.turns.waits(slot) {
                 continue;
             }
             match self.keep_alive.judge(conn.heard_ns, conn.pinged_ns, now.mono_ns) {
@@ -190,5 +223,28 @@ mod tests {
         assert_eq!(keep_alive.judge(101 * S, 103 * S, 164 * S), Then::Nothing);
         assert_eq!(keep_alive.judge(101 * S, 103 * S, 194 * S), Then::Ping);
         assert!(!KeepAlive::new(0).begins(500 * S), "off");
+    }
+
+    #[test]
+    fn a_pause_leaves_a_deadline_what_it_had() {
+        let mut deadlines = Deadlines::default();
+        let look = |deadlines: &mut Deadlines, deadline_ns: &mut u64, at_ns: u64| {
+            let paused_ns = deadlines.begins(at_ns)?;
+            Some(Deadlines::has_passed(deadline_ns, 5 * S, paused_ns, at_ns))
+        };
+        // Nobody has looked for long since nobody had a deadline: a new one stays.
+        let mut deadline_ns = 100 * S + 5 * S;
+        assert_eq!(look(&mut deadlines, &mut deadline_ns, 100 * S), Some(false));
+        assert_eq!(look(&mut deadlines, &mut deadline_ns, 100 * S + SWEEP_NS - 1), None, "too soon");
+        // A little late, as always.
+        assert_eq!(look(&mut deadlines, &mut deadline_ns, 100 * S + 2 * SWEEP_NS), Some(false));
+        assert_eq!(deadline_ns, 105 * S);
+        // The process was stopped for a minute, 4.5 s before it.
+        assert_eq!(look(&mut deadlines, &mut deadline_ns, 160 * S + 2 * SWEEP_NS), Some(false));
+        assert_eq!(deadline_ns, 165 * S);
+        for at_ns in (161 * S..165 * S).step_by(SWEEP_NS as usize) {
+            assert_eq!(look(&mut deadlines, &mut deadline_ns, at_ns), Some(false));
+        }
+        assert_eq!(look(&mut deadlines, &mut deadline_ns, 165 * S), Some(true));
     }
 }

@@ -16,7 +16,7 @@ impl Ingest {
     pub(super) fn read_ready(&mut self) -> bool {
         if self.turns.is_empty() {
             if self.backpressure.is_running() {
-                self.note_backpressure(false, self.last_stamp_ns);
+                return self.note_backpressure(false, self.last_stamp_ns);
             }
             return false;
         }
@@ -40,14 +40,14 @@ impl Ingest {
             // Others stand behind those that had nothing.
             worked |= self.read_one(slot, stamp) || read == READS_PER_TURN;
         }
-        self.note_backpressure(full, stamp.mono_ns);
         progress.end_turn();
         let bytes = self.options.counters.bytes.get() - before.1;
         self.pace.note(stamp.mono_ns, self.sent - before.0, bytes);
         if let Some(chunks) = self.ports.chunks.as_mut() {
             chunks.flush();
         }
-        worked
+        // Behind all that others wait for, since it writes.
+        worked | self.note_backpressure(full, stamp.mono_ns)
     }
 
     fn has_room(&mut self) -> bool {
@@ -74,7 +74,6 @@ impl Ingest {
         let Some(Some(conn)) = self.connections.get_mut(slot as usize) else {
             return false;
         };
-        conn.queued = false;
         let Some(mut buffer) = self.pool.pop() else {
             return false;
         };
@@ -90,7 +89,6 @@ impl Ingest {
                 // stream has raised its event already, and a drain waits for no events.
                 if len == BUFFER_BYTES || conn.read_closed || self.drain.is_some() {
                     // Back into the queue, behind the others.
-                    conn.queued = true;
                     self.turns.queue(slot);
                 }
                 self.took(slot, buffer, len, stamp);
@@ -100,10 +98,7 @@ impl Ingest {
                 self.pool.push(buffer);
                 match e.kind() {
                     io::ErrorKind::WouldBlock => {}
-                    io::ErrorKind::Interrupted => {
-                        conn.queued = true;
-                        self.turns.queue(slot);
-                    }
+                    io::ErrorKind::Interrupted => self.turns.queue(slot),
                     _ => self.drop_connection(slot),
                 }
                 false
@@ -116,6 +111,8 @@ impl Ingest {
     fn end_of_stream(&mut self, slot: u32) {
         let Some(Some(conn)) = self.connections.get_mut(slot as usize) else { return };
         match conn.state {
+            // What does not fit into the socket yet goes first: the writable event ends it, or its deadline.
+            State::Lingering { .. } if conn.backlog() > 0 => {}
             State::Handshake { .. } | State::Lingering { .. } => return self.drop_connection(slot),
             State::Open | State::Finishing { .. } if conn.ended => {}
             State::Open => {

@@ -8,14 +8,11 @@ use std::collections::VecDeque;
 
 use crate::message::BUFFER_BYTES;
 
-/// The queues of one lane. A connection stands in one of them at most; that of one that has gone stays until
-/// its turn comes.
+/// The queues of one lane. A slot stands in one of them at most, and for the connection that has it now: so they
+/// are no longer than there are slots, whoever comes and goes while nobody is read.
 #[derive(Debug)]
 pub struct Turns {
-    /// Slots of connections whose socket has something to read, in turn.
-    ready: VecDeque<u32>,
-    /// Of those that are to go on once there is room, in turn.
-    held: VecDeque<u32>,
+    queues: Queues,
     /// Lengths of the chunks that wait for the parse thread or are with it.
     unparsed: VecDeque<u32>,
     unparsed_bytes: usize,
@@ -30,8 +27,7 @@ impl Turns {
     /// held.
     pub fn new(bound_bytes: usize) -> Self {
         Self {
-            ready: VecDeque::new(),
-            held: VecDeque::new(),
+            queues: Queues::default(),
             unparsed: VecDeque::new(),
             unparsed_bytes: 0,
             bound_bytes,
@@ -39,19 +35,32 @@ impl Turns {
         }
     }
 
-    /// A connection's socket has something to read; it goes behind the others.
+    /// A connection's socket has something to read; it goes behind the others, or stays where it is.
     pub fn queue(&mut self, slot: u32) {
-        self.ready.push_back(slot);
+        if !self.waits(slot) {
+            self.queues.push(READY, slot);
+        }
+    }
+
+    /// Whether a connection's socket has something to read and waits for its turn.
+    pub fn waits(&self, slot: u32) -> bool {
+        self.queues.has(slot)
+    }
+
+    /// A connection has gone; the next one in its slot begins anew.
+    pub fn forget(&mut self, slot: u32) {
+        self.queues.remove(slot);
     }
 
     /// Whose turn it is, of those that need not wait; `newest_chunk_of` a connection is a number of the lane,
     /// 0: none.
     pub fn take(&mut self, newest_chunk_of: impl Fn(u32) -> u64) -> Option<u32> {
-        while let Some(slot) = self.ready.pop_front() {
+        while let Some(slot) = self.queues.first(READY) {
+            self.queues.remove(slot);
             if newest_chunk_of(slot) <= self.parsed || self.unparsed_bytes < self.bound_bytes {
                 return Some(slot);
             }
-            self.held.push_back(slot);
+            self.queues.push(HELD, slot);
         }
         None
     }
@@ -60,12 +69,12 @@ impl Turns {
     /// all that have nothing unparsed any more, or a crowd of others could keep them waiting for ever.
     pub fn let_go(&mut self, newest_chunk_of: impl Fn(u32) -> u64) {
         let mut expected = self.unparsed_bytes;
-        while let Some(&slot) = self.held.front()
+        while let Some(slot) = self.queues.first(HELD)
             && (expected < self.bound_bytes
-                || (!self.ready.is_empty() && newest_chunk_of(slot) <= self.parsed))
+                || (self.queues.first(READY).is_some() && newest_chunk_of(slot) <= self.parsed))
         {
-            self.held.pop_front();
-            self.ready.push_back(slot);
+            self.queues.remove(slot);
+            self.queues.push(READY, slot);
             expected += BUFFER_BYTES;
         }
     }
@@ -84,24 +93,102 @@ impl Turns {
 
     /// Whether some are held.
     pub fn holds(&self) -> bool {
-        !self.held.is_empty()
+        self.queues.first(HELD).is_some()
     }
 
     /// Those that are held and, when reading has stopped for all, those that are ready.
     pub fn stopped(&self, all: bool) -> impl Iterator<Item = u32> {
-        let ready = if all { self.ready.iter() } else { Default::default() };
-        ready.chain(&self.held).copied()
+        let ready = all.then(|| self.queues.iter(READY));
+        ready.into_iter().flatten().chain(self.queues.iter(HELD))
     }
 
     /// Whether nobody has something to read.
     pub fn is_empty(&self) -> bool {
-        self.ready.is_empty() && self.held.is_empty()
+        self.queues.first(READY).is_none() && !self.holds()
     }
 
     /// Nobody is to be read any more.
     pub fn clear(&mut self) {
-        self.ready.clear();
-        self.held.clear();
+        self.queues = Queues::default();
+    }
+}
+
+/// Connections whose socket has something to read, in turn.
+const READY: u32 = 0;
+/// Of those the ones that are to go on once there is room, in turn.
+const HELD: u32 = 1;
+/// Slots have the places behind those of the two queues.
+const SLOTS: u32 = 2;
+
+/// The two queues of slots, as rings of neighbours, so that who goes from the middle costs as little as the first.
+#[derive(Debug)]
+struct Queues {
+    /// Those of the queues, between their last and their first, and of each slot.
+    places: Vec<Place>,
+}
+
+/// The neighbours; of who stands nowhere, and of a queue that is empty, itself.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    before: u32,
+    behind: u32,
+}
+
+impl Place {
+    const fn alone(at: u32) -> Self {
+        Self { before: at, behind: at }
+    }
+}
+
+impl Default for Queues {
+    fn default() -> Self {
+        Self { places: vec![Place::alone(READY), Place::alone(HELD)] }
+    }
+}
+
+impl Queues {
+    fn place(&mut self, at: u32) -> &mut Place {
+        &mut self.places[at as usize]
+    }
+
+    fn has(&self, slot: u32) -> bool {
+        let at = slot + SLOTS;
+        self.places.get(at as usize).is_some_and(|place| place.behind != at)
+    }
+
+    /// Puts one that stands nowhere at the end.
+    fn push(&mut self, queue: u32, slot: u32) {
+        let at = slot + SLOTS;
+        for new in self.places.len() as u32..=at {
+            self.places.push(Place::alone(new));
+        }
+        let last = self.place(queue).before;
+        *self.place(at) = Place { before: last, behind: queue };
+        self.place(last).behind = at;
+        self.place(queue).before = at;
+    }
+
+    /// Takes one out, if it stands somewhere.
+    fn remove(&mut self, slot: u32) {
+        let at = slot + SLOTS;
+        if let Some(&Place { before, behind }) = self.places.get(at as usize) {
+            self.place(before).behind = behind;
+            self.place(behind).before = before;
+            *self.place(at) = Place::alone(at);
+        }
+    }
+
+    fn first(&self, queue: u32) -> Option<u32> {
+        self.next(queue, queue)
+    }
+
+    fn next(&self, queue: u32, at: u32) -> Option<u32> {
+        let next = self.places[at as usize].behind;
+        (next != queue).then(|| next - SLOTS)
+    }
+
+    fn iter(&self, queue: u32) -> impl Iterator<Item = u32> {
+        std::iter::successors(self.first(queue), move |slot| self.next(queue, slot + SLOTS))
     }
 }
 
@@ -158,6 +245,37 @@ mod tests {
         turns.let_go(|_| 2);
         assert_eq!([(); 3].map(|()| turns.take(|_| 2)), [Some(8), Some(9), None]);
         assert!(turns.is_empty());
+    }
+
+    /// Nobody is read, and those that come go again: their slots are taken by the next ones.
+    #[test]
+    fn who_has_gone_stands_nowhere_and_the_next_in_its_slot_has_a_turn_of_its_own() {
+        let mut turns = Turns::new(FULL);
+        turns.sent(FULL);
+        for slot in [5, 6, 7] {
+            turns.queue(slot);
+        }
+        assert_eq!(turns.take(|_| 1), None, "all are held");
+        for _ in 0..1_000 {
+            for slot in [6, 8] {
+                turns.forget(slot);
+                turns.queue(slot);
+                turns.queue(slot);
+            }
+        }
+        assert_eq!(
+            turns.stopped(true).collect::<Vec<_>>(),
+            [6, 8, 5, 7],
+            "once each, and who came in is not held"
+        );
+        assert_eq!(turns.take(|slot| u64::from(slot != 6)), Some(6));
+        assert!(!turns.waits(6) && turns.waits(8) && turns.waits(5));
+        turns.forget(8);
+        assert_eq!(turns.take(|_| 0), None);
+        turns.parsed();
+        turns.let_go(|_| 1);
+        assert_eq!([(); 3].map(|()| turns.take(|_| 1)), [Some(5), Some(7), None]);
+        assert!(turns.is_empty() && !turns.holds());
     }
 
     /// More connections than the ring has places, all with more to read at any time.
