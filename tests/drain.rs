@@ -87,6 +87,37 @@ fn every_acknowledged_event_is_in_a_published_window() {
     }
 }
 
+/// Far more open windows than one turn of a window thread gives out, and a watermark that goes on moving meanwhile,
+/// as event time is ahead of the clock.
+#[test]
+fn all_open_windows_come_out_while_time_goes_on() {
+    const SOURCES: usize = 5_000;
+    for (lanes, windows) in LAYOUTS {
+        let mut daemon = Daemon::start(lanes, windows, "");
+        let published = collect_windows(&daemon);
+        wait_for("the reader", || (daemon.metric("flumen_sse_subscribers") == 1).then_some(()));
+        let mut socket = daemon.connect("/ws/ingest?ack=1");
+        let events: Vec<_> = (0..SOURCES).map(|n| event(&format!("s{n}"), now_s() + 10.0, 1.0)).collect();
+        socket.send(Message::text(format!("[{}]", events.join(",")))).unwrap();
+        read_ack(&mut socket, 1);
+        daemon.signal("TERM");
+        let (status, said) = daemon.wait_end();
+        assert_eq!(status.code(), Some(0), "{said}");
+        let published = published.join().unwrap();
+        let of_sessions = published.iter().filter(|w| w["window"] == "session");
+        let mut sources: Vec<_> = of_sessions.map(|w| w["group"]["source"].as_str().unwrap()).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        assert_eq!(sources.len(), SOURCES, "{lanes}/{windows}");
+        let in_minutes: u64 = published
+            .iter()
+            .filter(|w| w["window"] == "minute")
+            .map(|w| w["event_count"].as_u64().unwrap())
+            .sum();
+        assert_eq!(in_minutes, SOURCES as u64, "{lanes}/{windows}");
+    }
+}
+
 #[test]
 fn a_quiet_client_gets_its_final_ack_and_1001() {
     let mut daemon = Daemon::start(1, 1, "");

@@ -207,6 +207,11 @@ impl<T> Rx<T> {
         roomy
     }
 
+    /// Wakes the producer if it sleeps, to look at what it has.
+    pub fn nudge(&self) {
+        self.producer.ring(INPUT);
+    }
+
     /// The gauge of this ring.
     pub fn gauge(&self) -> Arc<Gauge> {
         Arc::clone(&self.gauge)

@@ -140,11 +140,15 @@ impl Engine {
     }
 
     /// Time has come to `moment` with nothing more received before it. Windows that have become
-    /// due are to be settled.
+    /// due are to be settled; those that were due stay so.
     pub fn advance(&mut self, moment: Now) {
         let before_us = self.watermark.current_us();
-        if self.watermark.advance(moment) > before_us {
-            self.due = Due::Windows(self.watermark.current_us());
+        let current_us = self.watermark.advance(moment);
+        if current_us > before_us {
+            self.due = match self.due {
+                Due::Windows(until_us) => Due::Windows(until_us.max(current_us)),
+                Due::Nothing | Due::Revisions => Due::Windows(current_us),
+            };
         }
     }
 

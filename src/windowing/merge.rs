@@ -93,6 +93,12 @@ impl Merger {
         }
     }
 
+    /// The shards that have not come as far as the next result needs, if there is one.
+    pub fn waits_for(&self) -> impl Iterator<Item = usize> {
+        let due_us = self.first_place().map_or(i64::MIN, |place| place.0);
+        self.shards.iter().enumerate().filter(move |(_, s)| s.0 < due_us).map(|(at, _)| at)
+    }
+
     /// Where the next result stands.
     fn first_place(&self) -> Option<Place> {
         let queued = self.queues.iter().filter_map(|queue| queue.front()).map(place).min();
@@ -286,11 +292,13 @@ mod tests {
     fn parts_come_out_in_order_whatever_the_order_they_came_in() {
         let mut merger = Merger::new(layout(0), 2);
         let of = |group| Closed { group, ..part(group) };
+        assert_eq!(merger.waits_for().next(), None, "there is nothing to wait with");
         for (shard, group) in [(0, 5), (1, 3), (0, 3), (0, 9), (1, 4), (0, 4), (0, 7)] {
             merger.add(shard, of(group));
         }
         merger.reached(0, 10, 0);
         assert!(merger.next(false).is_none(), "one shard has told all");
+        assert_eq!(merger.waits_for().collect::<Vec<_>>(), [1]);
         merger.reached(1, 10, 0);
         let next = || merger.next(false).map(|c| (c.closed.group, c.closed.aggregate.event_count()));
         let all: Vec<_> = std::iter::from_fn(next).collect();

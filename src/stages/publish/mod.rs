@@ -387,9 +387,13 @@ impl Stage for Publish {
         self.refresh_settings(now);
         // More is taken in once what is complete is out: a window thread that closes faster than results go
         // out waits at its ring, and nothing piles up in between.
-        let mut worked = self.all_out && self.take_reports();
-        worked |= self.take_letters() | self.take_late() | self.take_newcomers();
+        let reported = self.all_out && self.take_reports();
+        let mut worked = reported | self.take_letters() | self.take_late() | self.take_newcomers();
         worked |= self.publish_due(now, ended);
+        if reported && self.all_out {
+            // One that has nothing to do sleeps, and says how far it has come only when it is woken.
+            self.merger.waits_for().for_each(|at| self.shards[at].reports.nudge());
+        }
         self.sweep_names();
         if self.live_changed && now.mono_ns >= self.next_live_ns {
             self.publish_live(now);
