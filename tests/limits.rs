@@ -189,6 +189,25 @@ fn a_frame_too_long_is_refused_though_its_message_is_not() {
     }
 }
 
+/// What a rule takes out takes nobody's place.
+#[test]
+fn what_is_filtered_uses_up_no_sources() {
+    let config = "[limits]\nkeys = 10\nnew_keys_per_second = 10\n[[filter]]\ntype = \"sensor_data\"\nfield = \"value\"\n\
+                  min = 100.0\n";
+    for (lanes, windows) in LAYOUTS {
+        let daemon = Daemon::start(lanes, windows, config);
+        let mut socket = daemon.connect("/ws/ingest?ack=1");
+        let junk: Vec<_> = (0..100).map(|n| event(&format!("junk-{n}"), now_s(), 1.0)).collect();
+        socket.send(Message::text(format!("[{}]", junk.join(",")))).unwrap();
+        let wanted: Vec<_> = (0..5).map(|n| event(&format!("real-{n}"), now_s(), 200.0)).collect();
+        socket.send(Message::text(format!("[{}]", wanted.join(",")))).unwrap();
+        let ack = read_ack(&mut socket, 2).1;
+        assert_eq!((&ack["accepted"], &ack["rejected"]), (&105.into(), &0.into()));
+        let events = &daemon.stats()["events"];
+        assert_eq!((&events["filtered"], &events["applied"]), (&100.into(), &5.into()), "{events}");
+    }
+}
+
 #[test]
 fn names_are_rejected_and_strings_left_out_when_they_are_too_long() {
     let config = "[limits]\nname_size = 20\nstring_size = 3\n\

@@ -111,6 +111,10 @@ impl Work {
         for shard in &mut self.shards {
             all &= shard.push();
         }
+        if self.replies.is_abandoned() {
+            // A drain has given up on clients; what is left is still to come into windows.
+            self.held_replies.clear();
+        }
         if !self.held_replies.is_empty() {
             let mut held = std::mem::take(&mut self.held_replies).into_iter();
             while let Some(reply) = held.next() {
@@ -202,17 +206,18 @@ impl Work {
                 ),
             });
         }
+        // Before names are looked up: what is filtered is to use none of them up.
+        if !settings.rules.keeps(event, time_us, now_us) {
+            self.max_time_us = self.max_time_us.max(time_us);
+            self.tally.filtered += 1;
+            return Ok(());
+        }
         let per_second = settings.new_keys_per_second;
         let room = Room { names: settings.keys, per_second, now_ns: self.arrival.mono_ns };
         let source = self
             .sources
             .id(&self.dictionary.sources, event.source(), room)
             .ok_or_else(|| no_room(&self.dictionary.sources, room))?;
-        if !settings.rules.keeps(event, time_us, now_us) {
-            self.max_time_us = self.max_time_us.max(time_us);
-            self.tally.filtered += 1;
-            return Ok(());
-        }
         if event.long_strings() > 0 {
             self.counters.strings_left_out.add(event.long_strings().into());
         }

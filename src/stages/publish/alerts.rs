@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::encode::{group_map, seconds, statistic, to_json};
 use super::groups::Groups;
-use crate::config::{Alert, Window, WindowKind};
+use crate::config::{Alert, Statistic, Window, WindowKind};
 use crate::event::time::format_rfc3339_us;
 use crate::plan::windows::micros;
 use crate::runtime::names::Dictionary;
@@ -94,7 +94,10 @@ impl Alerts {
             };
             let next_us = micros(words.windows[window].kind.step());
             let before = old.iter().find(|rule| rule.alert == *alert);
-            let newest_end_us = before.map_or(i64::MIN, |rule| rule.newest_end_us);
+            // A new rule looks on from where others of its window have come to.
+            let beside =
+                || old.iter().filter(|rule| rule.window == window).map(|rule| rule.newest_end_us).max();
+            let newest_end_us = before.map(|rule| rule.newest_end_us).or_else(beside).unwrap_or(i64::MIN);
             let (alert, hold_us) = (alert.clone(), micros(alert.hold));
             let aligned = !matches!(words.windows[window].kind, WindowKind::Session { .. });
             self.rules.push(Rule { alert, window, hold_us, next_us, aligned, newest_end_us, states: 0 });
@@ -136,6 +139,10 @@ impl Alerts {
                 changes.extend(resolved(rule, closed.group, &state, None, words));
             }
             let alert = &rule.alert;
+            if closed.partial && alert.below.is_some() && grows(alert.statistic) {
+                // What came before the start would have been added: nobody knows.
+                continue;
+            }
             let field = words.dictionary.fields.id(&alert.field).and_then(|id| closed.aggregate.field(id));
             let value = field.and_then(|field| statistic(field, alert.statistic));
             let Some(value) = value.filter(|&value| holds(alert, value)) else {
@@ -203,6 +210,11 @@ impl Rule {
             None => closed.revision == 0 || closed.end_us >= self.newest_end_us,
         }
     }
+}
+
+/// Whether more events make it more.
+fn grows(statistic: Statistic) -> bool {
+    matches!(statistic, Statistic::Count | Statistic::Sum)
 }
 
 fn holds(alert: &Alert, value: f64) -> bool {

@@ -70,10 +70,15 @@ impl World {
     }
 
     fn revision(&mut self, group: u32, end_s: i64, value: f64, revision: u32) -> Vec<String> {
+        let closed = Self::closed(group, end_s, value, revision);
+        self.tell(|alerts, words| alerts.judge(&closed, words))
+    }
+
+    fn closed(group: u32, end_s: i64, value: f64, revision: u32) -> Closed {
         let mut aggregate = Aggregate::default();
         aggregate.begin_event(group, 0);
         aggregate.record_field(0, value);
-        let closed = Closed {
+        Closed {
             window: 0,
             group,
             start_us: (end_s - 10) * S,
@@ -83,8 +88,7 @@ impl World {
             revision,
             replaces: Vec::new(),
             aggregate,
-        };
-        self.tell(|alerts, words| alerts.judge(&closed, words))
+        }
     }
 }
 
@@ -189,4 +193,28 @@ fn states_are_bounded() {
     assert_eq!(world.alerts.groups().count(), MOST_STATES);
     world.result(3, 20, 1.0);
     assert_eq!(world.result(1_000_000, 20, 90.0).len(), 1, "there is room again");
+}
+
+/// The first window after a start lacks what came before it: it may be too much already, but not too little.
+#[test]
+fn a_partial_result_is_not_below() {
+    let sum = Alert { statistic: Statistic::Sum, ..alert() };
+    let mut world = World::new(&[Alert { above: None, below: Some(50.0), ..sum.clone() }, sum]);
+    let mut judge = |end_s, value| {
+        let closed = Closed { partial: true, ..World::closed(0, end_s, value, 0) };
+        world.tell(|alerts, words| alerts.judge(&closed, words))
+    };
+    assert_eq!(judge(10, 4.0), [""; 0]);
+    assert_eq!(judge(20, 90.0), ["firing a: 90 90.0"], "above it is what it is");
+    assert_eq!(world.result(0, 30, 4.0), ["firing a: 4 4.0", "resolved a: 90 4.0"]);
+}
+
+#[test]
+fn a_rule_that_is_changed_looks_on_from_where_it_was() {
+    let mut world = World::new(&[alert()]);
+    assert_eq!(world.result(0, 100, 70.0), [""; 0]);
+    let changed = Alert { message: "changed: {value:.0}".to_owned(), ..alert() };
+    assert_eq!(world.tell(|alerts, words| alerts.replace(&[changed], words)), [""; 0]);
+    assert_eq!(world.revision(0, 50, 90.0, 1), [""; 0], "of a window before the newest");
+    assert_eq!(world.result(0, 110, 90.0), ["firing changed: 90 90.0"]);
 }
