@@ -199,6 +199,11 @@ impl Stream {
         }
     }
 
+    /// So much time, ns, was not its reader's.
+    pub fn forgive(&mut self, pause_ns: u64) {
+        self.current_ns += pause_ns;
+    }
+
     fn note_current(&mut self, now_ns: u64) {
         if self.waiting() == 0 {
             self.current_ns = now_ns;

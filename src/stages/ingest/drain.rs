@@ -31,6 +31,11 @@ impl Drain {
     pub(super) fn deadline_ns(&self) -> u64 {
         if self.closing { self.deadline_ns } else { self.read_until_ns }
     }
+
+    /// Whether sockets are read, until the end of the input and from the closing on.
+    pub(super) fn reads(&self, has_input: bool) -> bool {
+        has_input || self.closing
+    }
 }
 
 impl Ingest {

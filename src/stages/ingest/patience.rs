@@ -90,14 +90,20 @@ impl Deadlines {
         self.next_ns
     }
 
-    /// Whether to look now; and for how long nobody has looked, ns, if that was far too long.
+    /// Nobody has a deadline: that nobody looks is no pause.
+    fn rest(&mut self, now_ns: u64) {
+        self.next_ns = now_ns;
+    }
+
+    /// Whether to look now; and how late that is, ns, if it is far too late. The time between two looks counts in
+    /// any case, so that deadlines end where every look is late.
     fn begins(&mut self, now_ns: u64) -> Option<u64> {
         let late_ns = now_ns.checked_sub(self.next_ns)?;
         self.next_ns = now_ns + SWEEP_NS;
-        Some(if late_ns > SWEEP_NS { late_ns + SWEEP_NS } else { 0 })
+        Some(if late_ns > SWEEP_NS { late_ns } else { 0 })
     }
 
-    /// Moves a deadline on by a pause, so that it leaves what it left at the last look: never more than at its
+    /// Moves a deadline on by a pause, so that it leaves what it left when a look was due: never more than at its
     /// beginning, which may be later than the pause. Says whether it has passed.
     fn has_passed(deadline_ns: &mut u64, most_ns: u64, paused_ns: u64, now_ns: u64) -> bool {
         *deadline_ns = deadline_ns.saturating_add(paused_ns).min(now_ns + most_ns).max(*deadline_ns);
@@ -109,9 +115,8 @@ impl Ingest {
     /// Puts out whoever's patience has run out.
     pub(super) fn sweep(&mut self, now: Now) {
         if !self.impatient {
-            return;
+            return self.deadlines.rest(now.mono_ns);
         }
-        // While nobody has a deadline nobody looks, which is a pause that moves nothing: all deadlines are new.
         let Some(paused_ns) = self.deadlines.begins(now.mono_ns) else { return };
         self.impatient = false;
         for slot in 0..self.connections.len() as u32 {
@@ -241,10 +246,20 @@ mod tests {
         assert_eq!(deadline_ns, 105 * S);
         // The process was stopped for a minute, 4.5 s before it.
         assert_eq!(look(&mut deadlines, &mut deadline_ns, 160 * S + 2 * SWEEP_NS), Some(false));
-        assert_eq!(deadline_ns, 165 * S);
-        for at_ns in (161 * S..165 * S).step_by(SWEEP_NS as usize) {
+        assert_eq!(deadline_ns, 165 * S - SWEEP_NS);
+        for at_ns in (161 * S..165 * S - SWEEP_NS).step_by(SWEEP_NS as usize) {
             assert_eq!(look(&mut deadlines, &mut deadline_ns, at_ns), Some(false));
         }
-        assert_eq!(look(&mut deadlines, &mut deadline_ns, 165 * S), Some(true));
+        assert_eq!(look(&mut deadlines, &mut deadline_ns, 165 * S - SWEEP_NS), Some(true));
+        // Where every look is late, it ends all the same.
+        deadline_ns = 170 * S;
+        let looks =
+            (166..).map_while(|s| look(&mut deadlines, &mut deadline_ns, s * S).filter(|passed| !passed));
+        assert!((15..25).contains(&looks.count()));
+        // And nobody had one for a minute: a short one is no longer for it.
+        deadlines.rest(299 * S);
+        deadline_ns = 300 * S + S / 2;
+        assert_eq!(look(&mut deadlines, &mut deadline_ns, 299 * S + S / 100), Some(false));
+        assert_eq!(deadline_ns, 300 * S + S / 2);
     }
 }

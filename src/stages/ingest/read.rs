@@ -20,6 +20,11 @@ impl Ingest {
             }
             return false;
         }
+        let has_input = self.ports.chunks.is_some();
+        if self.drain.as_ref().is_some_and(|drain| !drain.reads(has_input)) {
+            // It would only be thrown away, by a thread that others need the core of.
+            return false;
+        }
         self.take_back_buffers();
         self.turns.let_go(newest_chunk_in(&self.connections));
         let progress = Arc::clone(&self.options.progress);

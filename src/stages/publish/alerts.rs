@@ -139,8 +139,7 @@ impl Alerts {
                 changes.extend(resolved(rule, closed.group, &state, None, words));
             }
             let alert = &rule.alert;
-            if closed.partial && alert.below.is_some() && grows(alert.statistic) {
-                // What came before the start would have been added: nobody knows.
+            if closed.partial && more_might_undo(alert) {
                 continue;
             }
             let field = words.dictionary.fields.id(&alert.field).and_then(|id| closed.aggregate.field(id));
@@ -212,9 +211,14 @@ impl Rule {
     }
 }
 
-/// Whether more events make it more.
-fn grows(statistic: Statistic) -> bool {
-    matches!(statistic, Statistic::Count | Statistic::Sum)
+/// Whether events that are missing, as of before the start, could make it hold no longer.
+fn more_might_undo(alert: &Alert) -> bool {
+    match alert.statistic {
+        Statistic::Count | Statistic::Sum | Statistic::Max => alert.below.is_some(),
+        Statistic::Min => alert.above.is_some(),
+        // What they would do, nobody knows.
+        _ => false,
+    }
 }
 
 fn holds(alert: &Alert, value: f64) -> bool {

@@ -305,10 +305,16 @@ impl Publish {
         }
     }
 
+    /// A window thread that has nothing to do sleeps, and says how far it has come only when it is woken.
+    fn ask_who_is_waited_for(&self) {
+        self.merger.waits_for().for_each(|at| self.shards[at].reports.nudge());
+    }
+
     /// Once a second: rates, latency, top sources, and the stats message.
     fn sample(&mut self, now: Now) {
         self.next_second_ns = now.mono_ns + SECOND_NS;
         self.sweep.allow();
+        self.ask_who_is_waited_for();
         // However many more are to come, history is no older than this.
         self.settle();
         self.alerts_second(now);
@@ -387,12 +393,12 @@ impl Stage for Publish {
         self.refresh_settings(now);
         // More is taken in once what is complete is out: a window thread that closes faster than results go
         // out waits at its ring, and nothing piles up in between.
+        let was_behind = !self.all_out;
         let reported = self.all_out && self.take_reports();
         let mut worked = reported | self.take_letters() | self.take_late() | self.take_newcomers();
         worked |= self.publish_due(now, ended);
-        if reported && self.all_out {
-            // One that has nothing to do sleeps, and says how far it has come only when it is woken.
-            self.merger.waits_for().for_each(|at| self.shards[at].reports.nudge());
+        if (reported || was_behind) && self.all_out {
+            self.ask_who_is_waited_for();
         }
         self.sweep_names();
         if self.live_changed && now.mono_ns >= self.next_live_ns {

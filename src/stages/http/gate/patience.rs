@@ -79,11 +79,16 @@ impl Gate {
         if self.open() == 0 || since_ns < STOOD_STILL_NS {
             return;
         }
-        self.heard_ns += since_ns;
+        // A little counts, so that deadlines end where every turn is late.
+        let pause_ns = since_ns - SWEEP_NS;
+        self.heard_ns += pause_ns;
         for link in self.links.iter_mut().flatten() {
-            link.since_ns += since_ns;
-            link.deadline_ns += since_ns;
-            link.taken_ns += since_ns;
+            link.since_ns += pause_ns;
+            link.deadline_ns += pause_ns;
+            link.taken_ns += pause_ns;
+            if let Some(stream) = &mut link.stream {
+                stream.forgive(pause_ns);
+            }
         }
     }
 

@@ -77,13 +77,14 @@ impl Gate {
                 && crowded
                 && (over || frames > CROWDED_FRAMES)
             {
-                worst = worst.max(Some((if over { lag_ns } else { frames as u64 }, slot)));
+                let behind = if over { lag_ns } else { frames as u64 };
+                worst = worst.max(Some((frames > CROWDED_FRAMES, behind, slot)));
             }
             if link.wants_more(true) {
                 self.queue(slot);
             }
         }
-        if let Some((_, slot)) = worst {
+        if let Some((.., slot)) = worst {
             self.evict(slot);
         }
         !self.busy.is_empty()

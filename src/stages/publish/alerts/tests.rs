@@ -207,6 +207,9 @@ fn a_partial_result_is_not_below() {
     assert_eq!(judge(10, 4.0), [""; 0]);
     assert_eq!(judge(20, 90.0), ["firing a: 90 90.0"], "above it is what it is");
     assert_eq!(world.result(0, 30, 4.0), ["firing a: 4 4.0", "resolved a: 90 4.0"]);
+    let undone = |statistic, above, below| more_might_undo(&Alert { statistic, above, below, ..alert() });
+    assert!(undone(Statistic::Max, None, Some(1.0)) && !undone(Statistic::Max, Some(1.0), None));
+    assert!(undone(Statistic::Min, Some(1.0), None) && !undone(Statistic::Min, None, Some(1.0)));
 }
 
 #[test]
