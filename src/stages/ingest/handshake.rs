@@ -354,18 +354,12 @@ const DRAINING: Answer<'static> = Answer {
 
 /// What a client is told that has not finished its request when the daemon ends.
 pub fn draining() -> Vec<u8> {
-    match refuse(&DRAINING) {
-        Decision::Refuse { response, .. } => response,
-        _ => Vec::new(),
-    }
+    response(&DRAINING, "", true)
 }
 
 /// What a client is told that has not finished its request in time.
 pub fn timeout() -> Vec<u8> {
-    match refuse(&TIMEOUT) {
-        Decision::Refuse { response, .. } => response,
-        _ => Vec::new(),
-    }
+    response(&TIMEOUT, "", true)
 }
 
 fn refuse(answer: &Answer<'_>) -> Decision {
@@ -381,19 +375,23 @@ fn too_long(most: usize) -> Decision {
     })
 }
 
+fn respond(answer: &Answer<'_>, more_headers: &str, body: bool) -> Decision {
+    Decision::Refuse { response: response(answer, more_headers, body), why: answer.code }
+}
+
 /// `more_headers` are lines made here, each with its CR LF. Without `body` (the answer to a HEAD) only
 /// its length is told.
-fn respond(answer: &Answer<'_>, more_headers: &str, body: bool) -> Decision {
+fn response(answer: &Answer<'_>, more_headers: &str, body: bool) -> Vec<u8> {
     let Answer { status, code, why, headers } = answer;
     let code = code.as_str();
     let json = format!(r#"{{"error":{{"code":"{code}","message":"{why}"}}}}"#);
-    let response = format!(
+    format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
          {headers}{more_headers}\r\n{}",
         json.len(),
         if body { json.as_str() } else { "" },
-    );
-    Decision::Refuse { response: response.into_bytes(), why: answer.code }
+    )
+    .into_bytes()
 }
 
 #[cfg(test)]

@@ -119,15 +119,15 @@ impl Ingest {
             // What does not fit into the socket yet goes first: the writable event ends it, or its deadline.
             State::Lingering { .. } if conn.backlog() > 0 => {}
             State::Handshake { .. } | State::Lingering { .. } => return self.drop_connection(slot),
-            State::Open | State::Finishing { .. } if conn.ended => {}
-            State::Open => {
+            State::Open if !conn.ended => {
                 if let Some(chunks) = self.ports.chunks.as_mut() {
                     // `has_room` has seen a place. The parse thread answers with a close, behind all acks.
                     let pushed = chunks.push(Chunk::Ended { conn: conn.id });
                     debug_assert!(pushed.is_ok());
                 }
             }
-            State::Finishing { .. } => {}
+            // Said already, or the parse thread has asked to close.
+            State::Open | State::Finishing { .. } => {}
         }
         conn.ended = true;
     }
