@@ -161,7 +161,7 @@ fn thousands_of_connections_come_and_go() {
     let mut neighbour = server.polite();
     neighbour.talk();
     let descriptors = || match &server {
-        Server::Daemon(daemon) => std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count(),
+        Server::Daemon(daemon) => daemon.descriptors(),
         Server::Echo(_) => unreachable!("the daemon is asked"),
     };
     let before = descriptors();

@@ -72,7 +72,7 @@ fn a_drain_ends_in_order_after_a_stop_without_descriptors_and_with_a_false_clock
     polite.wait_more(20);
     clock.set(3_600);
     polite.wait_more(20);
-    daemon.limit(&format!("--nofile={}:", daemon.descriptors()));
+    daemon.leave_descriptors(0);
     let newcomer = TcpStream::connect(daemon.ingest).unwrap();
     newcomer.set_read_timeout(Some(PATIENCE)).unwrap();
     polite.wait_more(20);
