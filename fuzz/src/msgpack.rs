@@ -1,7 +1,8 @@
 //! MessagePack of any bytes is read to its end or rejected, allocates no more than came, and the
 //! quick reader makes no difference to the careful one.
 //!
-//! Where a value ends is told by a second reading of the format, which knows lengths and UTF-8 only.
+//! Where a value ends, and whether its strings are UTF-8, is told by a second reading of the format, which knows
+//! lengths only.
 
 use flumen::event::{Limits, Outcome, Reader, Reject};
 
@@ -77,24 +78,28 @@ fn check_pieces(limits: Limits, message: &[u8]) {
     });
     let again = Report::of(&mut reader, &limits, message);
     again.must_be(&report, message, "to be read before");
-    let count = reader.count(message);
-    assert!(count <= limits.events_per_message as u64 + 1);
-    if report.rejected == 0 {
-        assert_eq!(count, report.outcomes as u64, "events counted and events read");
-    }
+    assert_eq!(
+        reader.count(message),
+        report.outcomes as u64,
+        "events counted and events read of {message:x?}"
+    );
 }
 
-/// An event ends where its value does, and only what is no value is no MessagePack.
+/// An event ends where its value does, and only what is no value, or is none by a string, is no MessagePack.
 fn check_end(outcome: &Outcome<'_>, message: &[u8]) {
     let (start, end) = place(outcome.raw, message);
-    let value_end = value_end(message, start);
+    let mut is_utf8 = true;
+    let value_end = value_end(message, start, &mut is_utf8);
     let is_rest = end == message.len();
+    let is_value = value_end == Some(end);
     let reason = outcome.event.as_ref().err().map(|rejection| rejection.reason);
     let right = match reason {
-        Some(Reject::InvalidMsgpack) => is_rest && (value_end.is_none() || is_behind(outcome)),
-        // Either by the limits, and the event is read to its end, or for good.
-        Some(Reject::TooDeep | Reject::TooLong) => is_rest || value_end == Some(end),
-        _ => value_end == Some(end),
+        Some(Reject::InvalidMsgpack) if is_rest && (value_end.is_none() || is_behind(outcome)) => true,
+        Some(Reject::InvalidMsgpack) => is_value && !is_utf8,
+        Some(Reject::TooDeep) if value_end.is_none() => is_rest,
+        // An event, or all that is too much.
+        Some(Reject::TooLong) => is_rest || is_value && is_utf8,
+        _ => is_value && is_utf8,
     };
     assert!(right, "{outcome:?} at {start}..{end}, the value ends at {value_end:?}");
 }
@@ -105,7 +110,7 @@ fn is_behind(outcome: &Outcome<'_>) -> bool {
 
 /// Where the value that begins at `at` ends; `None`: the bytes end before, or hold what is no
 /// MessagePack. Counts the values to come instead of calling itself.
-fn value_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+fn value_end(bytes: &[u8], mut at: usize, is_utf8: &mut bool) -> Option<usize> {
     let mut values = 1;
     while values > 0 {
         values -= 1;
@@ -148,9 +153,7 @@ fn value_end(bytes: &[u8], mut at: usize) -> Option<usize> {
             0xdf => values += 2 * length(4)?,
         }
         let inside = bytes.get(at..at + skipped)?;
-        if is_text {
-            std::str::from_utf8(inside).ok()?;
-        }
+        *is_utf8 &= !is_text || std::str::from_utf8(inside).is_ok();
         at += skipped;
     }
     Some(at)

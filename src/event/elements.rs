@@ -23,6 +23,44 @@ pub(super) fn trim(text: &[u8]) -> &[u8] {
     &text[start..end]
 }
 
+/// Where the string that begins at `at` ends: its quote, or the end of all.
+fn quote_end(body: &[u8], mut at: usize) -> usize {
+    at += 1;
+    while let Some(&inside) = body.get(at) {
+        match inside {
+            b'\\' => at += 1,
+            b'"' => break,
+            _ => {}
+        }
+        at += 1;
+    }
+    at
+}
+
+/// How many lines there are on which something begins that is not inside of what began before; brackets and strings
+/// tell.
+pub(super) fn count_lines(body: &[u8]) -> u64 {
+    let (mut count, mut depth, mut begun, mut at) = (0, 0usize, false, 0);
+    while let Some(&byte) = body.get(at) {
+        match byte {
+            b'\n' if depth == 0 => begun = false,
+            _ if is_space(&byte) => {}
+            _ => {
+                count += u64::from(!begun);
+                begun = true;
+            }
+        }
+        match byte {
+            b'"' => at = quote_end(body, at),
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    count
+}
+
 /// The elements of a JSON array, found by strings, brackets and commas alone.
 pub(super) struct Elements<'a> {
     body: &'a [u8],
@@ -71,17 +109,7 @@ impl<'a> Elements<'a> {
         let mut at = start;
         while let Some(&byte) = self.body.get(at) {
             match byte {
-                b'"' => {
-                    at += 1;
-                    while let Some(&inside) = self.body.get(at) {
-                        match inside {
-                            b'\\' => at += 1,
-                            b'"' => break,
-                            _ => {}
-                        }
-                        at += 1;
-                    }
-                }
+                b'"' => at = quote_end(self.body, at),
                 b'{' | b'[' => depth += 1,
                 b']' if depth == 0 => return self.close(start, at),
                 b'}' | b']' => depth = depth.saturating_sub(1),

@@ -371,8 +371,7 @@ impl Visitor<'_> for Name<'_> {
     }
     fn visit_str<E: Error>(self, name: &str) -> Result<(), E> {
         if self.named {
-            self.scratch.enter(name, self.limits);
-            self.scratch.forget_path(self.section);
+            self.scratch.enter(name, self.section, self.limits);
         }
         Ok(())
     }

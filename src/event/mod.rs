@@ -155,6 +155,12 @@ impl Limits {
         events_per_message: 10_000,
         timestamp_unit: TimestampUnit::Auto,
     };
+
+    /// Members of one event's `data` and `metadata` at most, at all levels that get names, kept or not: each is
+    /// compared with what is kept.
+    fn members_per_event(&self) -> usize {
+        1_024 + 4 * self.fields_per_event
+    }
 }
 
 /// Foreign text for a message: escaped, and cut to 40 characters.

@@ -7,7 +7,7 @@ pub(super) mod quick;
 use super::scratch::Section;
 use super::{Limits, MAX_PARTS, Reject, Rejection, Scratch};
 
-/// How deep the reader itself goes, whatever `limits.nesting` says: the stack is finite.
+/// How deep the reader itself goes, beyond what `limits.nesting` may allow: the stack is finite.
 const MAX_DEPTH: usize = 128;
 
 /// What stands at the reader's position.
@@ -18,6 +18,8 @@ enum Token<'a> {
     Int(i128),
     Float(f64),
     Str(&'a str),
+    /// A string that is not UTF-8.
+    NotUtf8,
     /// Bytes, or an extension that is no timestamp.
     Opaque,
     /// The timestamp extension (type -1), in microseconds; `None` when out of range.
@@ -26,21 +28,24 @@ enum Token<'a> {
     Map(u32),
 }
 
-/// Why reading cannot go on.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Broken {
-    /// The bytes end too early, a reserved byte, text that is not UTF-8.
-    Syntax(&'static str),
-    /// Deeper than [`MAX_DEPTH`].
-    Depth,
+impl Token<'_> {
+    /// Values that belong to it and follow.
+    fn values(&self) -> u64 {
+        match self {
+            Self::Array(n) => u64::from(*n),
+            Self::Map(n) => u64::from(*n) * 2,
+            _ => 0,
+        }
+    }
 }
+
+/// Why reading cannot go on: the bytes end too early, or a reserved byte.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Broken(&'static str);
 
 impl Broken {
     pub(super) fn rejection(&self) -> Rejection {
-        match self {
-            Self::Syntax(what) => Rejection::new(Reject::InvalidMsgpack, *what),
-            Self::Depth => Rejection::new(Reject::TooDeep, "nested deeper than 128 levels"),
-        }
+        Rejection::new(Reject::InvalidMsgpack, self.0)
     }
 }
 
@@ -72,7 +77,7 @@ impl<'a> Cursor<'a> {
     fn take(&mut self, n: usize) -> Result<&'a [u8], Broken> {
         let end = self.at.checked_add(n).filter(|&end| end <= self.bytes.len());
         let Some(end) = end else {
-            return Err(Broken::Syntax("the MessagePack value is cut short"));
+            return Err(Broken("the MessagePack value is cut short"));
         };
         let taken = &self.bytes[self.at..end];
         self.at = end;
@@ -87,9 +92,7 @@ impl<'a> Cursor<'a> {
 
     fn text(&mut self, len: usize) -> Result<Token<'a>, Broken> {
         let bytes = self.take(len)?;
-        simdutf8::basic::from_utf8(bytes)
-            .map(Token::Str)
-            .map_err(|_| Broken::Syntax("a MessagePack string is not UTF-8"))
+        Ok(simdutf8::basic::from_utf8(bytes).map_or(Token::NotUtf8, Token::Str))
     }
 
     fn extension(&mut self, len: usize) -> Result<Token<'a>, Broken> {
@@ -121,7 +124,7 @@ impl<'a> Cursor<'a> {
             0x90..=0x9f => Token::Array(u32::from(first & 0x0f)),
             0xa0..=0xbf => self.text(usize::from(first & 0x1f))?,
             0xc0 => Token::Nil,
-            0xc1 => return Err(Broken::Syntax("the byte c1 is no MessagePack")),
+            0xc1 => return Err(Broken("the byte c1 is no MessagePack")),
             0xc2 | 0xc3 => Token::Bool(first == 0xc3),
             0xc4..=0xc6 => {
                 let len = self.number(1 << (first - 0xc4))? as usize;
@@ -156,64 +159,74 @@ impl<'a> Cursor<'a> {
     pub(super) fn array(&mut self) -> Result<u32, Broken> {
         match self.token()? {
             Token::Array(n) => Ok(n),
-            _ => Err(Broken::Syntax("an array was expected")),
+            _ => Err(Broken("an array was expected")),
         }
     }
 
-    /// Passes one value.
-    pub(super) fn skip(&mut self) -> Result<(), Broken> {
-        let token = self.token()?;
-        self.skip_rest(&token, MAX_DEPTH)
-    }
-
-    /// Passes what a container's token announces.
-    fn skip_rest(&mut self, token: &Token<'_>, depth: usize) -> Result<(), Broken> {
-        let values = match token {
-            Token::Array(n) => u64::from(*n),
-            Token::Map(n) => u64::from(*n) * 2,
-            _ => return Ok(()),
-        };
-        if depth == 0 {
-            return Err(Broken::Depth);
-        }
-        for _ in 0..values {
+    /// Passes so many values, however deep they are nested; says whether their strings are UTF-8.
+    pub(super) fn skip(&mut self, values: u64) -> Result<bool, Broken> {
+        let (mut left, mut is_utf8) = (values, true);
+        while left > 0 {
             let token = self.token()?;
-            self.skip_rest(&token, depth - 1)?;
+            is_utf8 &= token != Token::NotUtf8;
+            // A token of a byte announces 2^33 at most, so that no message is long enough for an overflow.
+            left = left - 1 + token.values();
         }
-        Ok(())
+        Ok(is_utf8)
     }
 }
 
-/// Reads one event; the judgement on its meaning, or what is broken.
+/// Reads one event; the judgement on its meaning, or what is wrong where its end is not to be found.
 pub(super) fn parse(
     cursor: &mut Cursor<'_>,
     scratch: &mut Scratch,
     limits: &Limits,
-) -> Result<Result<(), Rejection>, Broken> {
+) -> Result<Result<(), Rejection>, Rejection> {
     scratch.clear();
-    let mut event = Event { cursor, scratch, limits };
-    match event.cursor.token()? {
-        Token::Map(members) => event.members(members)?,
-        other => {
-            event.pass(&other, 1)?;
-            return Ok(Err(Rejection::new(Reject::NotAnObject, "an event must be a MessagePack map")));
-        }
-    }
-    Ok(event.scratch.judge(limits))
+    let mut event = Event { cursor, scratch, limits, not_utf8: false };
+    let is_map = match event.read() {
+        Ok(is_map) => is_map,
+        Err(broken) => return Err(event.scratch.is_too_deep().unwrap_or_else(|| broken.rejection())),
+    };
+    Ok(if event.not_utf8 {
+        Err(Rejection::new(Reject::InvalidMsgpack, "a MessagePack string is not UTF-8"))
+    } else if is_map {
+        event.scratch.judge(limits)
+    } else {
+        Err(Rejection::new(Reject::NotAnObject, "an event must be a MessagePack map"))
+    })
 }
 
 struct Event<'c, 'a, 's> {
     cursor: &'c mut Cursor<'a>,
     scratch: &'s mut Scratch,
     limits: &'s Limits,
+    /// One of its strings is not; where it ends is clear all the same.
+    not_utf8: bool,
 }
 
 impl<'a> Event<'_, 'a, '_> {
+    /// Reads it to its end; says whether it is a map.
+    fn read(&mut self) -> Result<bool, Broken> {
+        let token = self.token()?;
+        match token {
+            Token::Map(members) => self.members(members)?,
+            _ => self.pass(&token, 1)?,
+        }
+        Ok(matches!(token, Token::Map(_)))
+    }
+
+    fn token(&mut self) -> Result<Token<'a>, Broken> {
+        let token = self.cursor.token()?;
+        self.not_utf8 |= token == Token::NotUtf8;
+        Ok(token)
+    }
+
     fn members(&mut self, members: u32) -> Result<(), Broken> {
         for _ in 0..members {
-            let name = self.cursor.token()?;
+            let name = self.token()?;
             self.pass(&name, 2)?;
-            let value = self.cursor.token()?;
+            let value = self.token()?;
             let text = match value {
                 Token::Str(text) => Some(text),
                 _ => None,
@@ -262,18 +275,17 @@ impl<'a> Event<'_, 'a, '_> {
 
     /// The members of a map at nesting `level`, which get names of `parts` parts.
     fn fields(&mut self, section: Section, members: u32, level: usize, parts: usize) -> Result<(), Broken> {
-        self.check_level(level)?;
+        self.check_level(level);
         let before = self.scratch.path.len();
         for _ in 0..members {
-            let name = self.cursor.token()?;
+            let name = self.token()?;
             self.pass(&name, level + 1)?;
-            let value = self.cursor.token()?;
+            let value = self.token()?;
             let Token::Str(name) = name else {
                 self.pass(&value, level + 1)?;
                 continue;
             };
-            self.scratch.enter(name, self.limits);
-            self.scratch.forget_path(section);
+            self.scratch.enter(name, section, self.limits);
             match value {
                 Token::Map(members) if parts < MAX_PARTS => {
                     self.fields(section, members, level + 1, parts + 1)?;
@@ -295,26 +307,24 @@ impl<'a> Event<'_, 'a, '_> {
 
     /// Passes the rest of a value that is ignored, a container at nesting `level`.
     fn pass(&mut self, token: &Token<'a>, level: usize) -> Result<(), Broken> {
-        let values = match token {
-            Token::Array(n) => u64::from(*n),
-            Token::Map(n) => u64::from(*n) * 2,
-            _ => return Ok(()),
-        };
-        self.check_level(level)?;
-        for _ in 0..values {
-            let token = self.cursor.token()?;
+        if !matches!(token, Token::Array(_) | Token::Map(_)) {
+            return Ok(());
+        }
+        self.check_level(level);
+        if level > MAX_DEPTH {
+            self.not_utf8 |= !self.cursor.skip(token.values())?;
+            return Ok(());
+        }
+        for _ in 0..token.values() {
+            let token = self.token()?;
             self.pass(&token, level + 1)?;
         }
         Ok(())
     }
 
-    fn check_level(&mut self, level: usize) -> Result<(), Broken> {
+    fn check_level(&mut self, level: usize) {
         if level > self.limits.nesting {
             self.scratch.too_deep(self.limits);
         }
-        if level > MAX_DEPTH {
-            return Err(Broken::Depth);
-        }
-        Ok(())
     }
 }

@@ -10,7 +10,7 @@
 //! JSON is offered to `scan` first, which also finds the end of an event; what it leaves, from
 //! the beginning of that event, goes the way that is right for all JSON.
 
-use super::elements::{Elements, Piece, trim};
+use super::elements::{self, Elements, Piece, trim};
 use super::json::{self, Parsed};
 use super::msgpack::{self, Cursor, quick};
 use super::scan::{self, Scanned};
@@ -123,25 +123,28 @@ impl Reader {
                 }
                 n
             }
-            Shape::JsonLines => {
-                let starts = |line: &&[u8]| matches!(line.first(), Some(b) if !is_inner(*b));
-                body.split(|&b| b == b'\n').filter(starts).count().max(1) as u64
-            }
-            Shape::MsgpackMap => 1,
-            Shape::MsgpackArray => {
+            Shape::JsonLines => elements::count_lines(body).max(1),
+            Shape::MsgpackMap | Shape::MsgpackArray => {
                 let mut cursor = Cursor::new(body);
-                let announced = cursor.array().map_or(1, u64::from);
+                let announced = if shape == Shape::MsgpackMap { Ok(1) } else { cursor.array() };
+                let Ok(announced) = announced.map(u64::from) else { return 1 };
                 let mut n = 0;
-                while n < announced && n < limit && !cursor.is_at_end() {
+                while n < announced && n < limit && cursor.skip(1).is_ok() {
                     n += 1;
-                    if cursor.skip().is_err() {
-                        break;
-                    }
                 }
-                n
+                // One more is cut short, or the bytes behind the last are rejected.
+                n + u64::from(n < announced || !cursor.is_at_end())
             }
         };
         events.min(limit)
+    }
+}
+
+#[cfg(test)]
+impl Reader {
+    /// Bytes that its buffers take.
+    pub(super) fn room(&self) -> usize {
+        self.scratch.room()
     }
 }
 
@@ -209,11 +212,16 @@ impl Reader {
 
     /// Reads a piece of text that should be one event and reports it.
     fn put_json(&mut self, piece: &[u8], out: &mut Out<'_>) {
-        let event = match self.parse(piece) {
+        let parsed = self.parse(piece);
+        out.put(piece, self.judged(parsed));
+    }
+
+    /// The event that was parsed last.
+    fn judged(&self, parsed: Parsed) -> Result<&Scratch, Rejection> {
+        match parsed {
             Parsed::Whole(Ok(())) => Ok(&self.scratch),
             Parsed::Whole(Err(rejection)) | Parsed::Broken(rejection) => Err(rejection),
-        };
-        out.put(piece, event);
+        }
     }
 
     fn read_array(&mut self, body: &[u8], out: &mut Out<'_>) {
@@ -262,13 +270,9 @@ impl Reader {
                     return self.put_json(body, out);
                 }
                 if let Parsed::Broken(_) = self.parse(trim(&body[..first_end])) {
-                    match self.parse(body) {
-                        Parsed::Whole(Ok(())) => return out.put(body, Ok(&self.scratch)),
-                        Parsed::Whole(Err(rejection)) => return out.put(body, Err(rejection)),
-                        Parsed::Broken(rejection) if rejection.reason != Reject::InvalidJson => {
-                            return out.put(body, Err(rejection));
-                        }
-                        Parsed::Broken(_) => {}
+                    let whole = self.parse(body);
+                    if !matches!(whole, Parsed::Broken(_)) {
+                        return out.put(body, self.judged(whole));
                     }
                 }
             }
@@ -301,17 +305,22 @@ impl Reader {
             if !out.may_go_on(&body[at..]) {
                 return;
             }
-            match self.parse(line) {
-                Parsed::Whole(Ok(())) => out.put(line, Ok(&self.scratch)),
-                Parsed::Whole(Err(rejection)) => out.put(line, Err(rejection)),
-                Parsed::Broken(rejection) => {
-                    // The lines inside of a broken event over several lines belong to it.
-                    while end < body.len() && body.get(end + 1).is_some_and(|&b| is_inner(b)) {
-                        end = line_end(body, end + 1);
-                    }
-                    out.put(trim(&body[at..end]), Err(rejection));
+            let mut judged = self.parse(line);
+            if let Parsed::Broken(_) = judged {
+                let first_end = end;
+                // The lines inside of an event over several lines belong to it; what is an event of its own
+                // does not.
+                while let Some(next) = body.get(end + 1..line_end(body, end + 1))
+                    && is_inner(next)
+                    && !matches!(self.parse(trim(next)), Parsed::Whole(Ok(())))
+                {
+                    end += 1 + next.len();
+                }
+                if end > first_end {
+                    judged = self.parse(trim(&body[at..end]));
                 }
             }
+            out.put(trim(&body[at..end]), self.judged(judged));
             at = end + 1;
         }
     }
@@ -328,9 +337,9 @@ fn line_behind(body: &[u8], at: usize) -> Option<usize> {
     matches!(body.get(end), None | Some(b'\n')).then_some(end + 1)
 }
 
-/// Whether a line that begins so is the inside of a pretty-printed value.
-fn is_inner(first: u8) -> bool {
-    matches!(first, b' ' | b'\t' | b'\r' | b'}' | b']')
+/// Whether a line may be the inside of a pretty-printed value.
+fn is_inner(line: &[u8]) -> bool {
+    matches!(line.first(), Some(b' ' | b'\t' | b'\r' | b'}' | b']'))
 }
 
 /// Where the line that holds this position ends.
@@ -363,8 +372,8 @@ impl Maps<'_, '_> {
                 out.put(raw, judged.map(|()| &*scratch));
                 true
             }
-            Err(broken) => {
-                out.put(&self.body[start..], Err(broken.rejection()));
+            Err(rejection) => {
+                out.put(&self.body[start..], Err(rejection));
                 false
             }
         }

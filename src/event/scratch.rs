@@ -13,6 +13,8 @@ use super::{Limits, MAX_KIND, Reject, Rejection, quote};
 
 /// In front of the names of that section.
 const METADATA: &str = "metadata.";
+/// Bytes of room that each buffer keeps from event to event: what a large one took more, it gives back.
+const KEPT_ROOM: usize = 256 << 10;
 
 /// Which member a field or dimension came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,8 @@ pub struct Scratch {
     passed: usize,
     /// Strings that are too long to be dimensions, or the `id`.
     pub(super) long_strings: u32,
+    /// Members that got names.
+    members: usize,
     /// The flattened name being built, without `data.`; with `metadata.`.
     pub(super) path: String,
     /// For the scanner: the names of the section so far, and what they begin with.
@@ -135,6 +139,13 @@ impl Scratch {
         Span { start, end: self.text.len() as u32 }
     }
 
+    /// Counts a member that gets a name, kept or not; `None`: there are more than an event may have.
+    #[inline]
+    pub(super) fn count_member(&mut self, limits: &Limits) -> Option<()> {
+        self.members += 1;
+        (self.members <= limits.members_per_event()).then_some(())
+    }
+
     /// Fields and dimensions so far.
     pub(super) fn kept(&self) -> usize {
         self.fields.len() + self.dims.len()
@@ -204,14 +215,24 @@ impl Scratch {
         self.has_id = false;
         self.stamp = Stamp::Absent;
         self.has_data = false;
-        self.text.clear();
-        self.whole.clear();
+        for buffer in [&mut self.text, &mut self.whole, &mut self.path] {
+            buffer.clear();
+            if buffer.capacity() > KEPT_ROOM {
+                *buffer = String::new();
+            }
+        }
         self.fields.clear();
         self.dims.clear();
         self.passed = 0;
         self.long_strings = 0;
-        self.path.clear();
+        self.members = 0;
         self.wrong = None;
+    }
+
+    /// Bytes that the buffers take.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.text.capacity() + self.whole.capacity() + self.path.capacity()
     }
 
     /// Replaces `source`; `None`: it was not a string.
@@ -276,29 +297,37 @@ impl Scratch {
         }
     }
 
-    /// Appends a member's name to the path; returns the length to go back to.
-    pub(super) fn enter(&mut self, name: &str, limits: &Limits) -> usize {
-        let before = self.path.len();
-        if before > 0 {
+    /// A member of this name begins, below the path, which goes on by it. The last of repeated members wins: what
+    /// the path, or anything below it, held in this section is forgotten. The same name in the other section is
+    /// another member.
+    pub(super) fn enter(&mut self, name: &str, section: Section, limits: &Limits) {
+        // Of an event that is rejected anyway nothing is kept: a hostile one may have a hundred thousand members,
+        // each with a long name.
+        if self.wrong.is_some() {
+            return;
+        }
+        if self.count_member(limits).is_none() {
+            let (most, of) = (limits.members_per_event(), limits.fields_per_event);
+            return self.fail(Reject::TooManyFields, || {
+                format!(
+                    "more than {most} members, kept or not; limits.fields_per_event = {of} allows no more"
+                )
+            });
+        }
+        if !self.path.is_empty() {
             self.path.push('.');
         }
         self.path.push_str(name);
         if self.path.len() > limits.name_size {
             let (name, size, most) = (quote(&self.path), self.path.len(), limits.name_size);
-            let message = format!("the name {name} has {size} bytes; limits.name_size allows {most}");
-            self.fail(Reject::TooLong, || message);
+            return self.fail(Reject::TooLong, || {
+                format!("the name {name} has {size} bytes; limits.name_size allows {most}")
+            });
         }
-        before
+        self.forget_path(section);
     }
 
-    /// The last of repeated members wins: forgets what the path, or anything below it, held in
-    /// this section. The same name in the other section is another member.
-    pub(super) fn forget_path(&mut self, section: Section) {
-        // An event that is rejected anyway is not worth the search: a hostile one may have a
-        // hundred thousand members.
-        if self.wrong.is_some() {
-            return;
-        }
+    fn forget_path(&mut self, section: Section) {
         let (text, path) = (&self.text, self.path.as_str());
         let below = |span: Span| {
             let name = &text.as_bytes()[span.start as usize..span.end as usize];
@@ -314,9 +343,9 @@ impl Scratch {
 
     /// A number under the current path.
     pub(super) fn add_field(&mut self, value: f64, limits: &Limits) {
-        if !value.is_finite() {
-            let message = format!("{} is not a finite number", quote(&self.path));
-            return self.fail(Reject::BadNumber, || message);
+        if self.wrong.is_none() && !value.is_finite() {
+            let name = quote(&self.path);
+            return self.fail(Reject::BadNumber, || format!("{name} is not a finite number"));
         }
         if self.has_room(limits) {
             let name = Self::keep(&mut self.text, &self.path);
@@ -336,6 +365,9 @@ impl Scratch {
     }
 
     fn has_room(&mut self, limits: &Limits) -> bool {
+        if self.wrong.is_some() {
+            return false;
+        }
         if self.fields.len() + self.dims.len() < limits.fields_per_event {
             return true;
         }
@@ -385,6 +417,11 @@ impl Scratch {
             ));
         }
         self.wrong.take().map_or(Ok(()), Err)
+    }
+
+    /// What is wrong, though the event's end was not found: it is nested too deep.
+    pub(super) fn is_too_deep(&mut self) -> Option<Rejection> {
+        self.wrong.take_if(|wrong| wrong.reason == Reject::TooDeep)
     }
 }
 

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::rules::Rules;
 use super::*;
 
+mod hostile;
+
 const GOOD: &str = r#"{"source":"s","type":"t","timestamp":1763888880,"data":{"v":1}}"#;
 
 fn limits() -> Limits {
@@ -146,6 +148,8 @@ fn every_reason_a_json_event_can_have() {
         if !payload.trim().is_empty() {
             let lines = format!("{GOOD}\n{payload}\n{GOOD}");
             assert_eq!(outcomes(lines), [None, Some(reason), None], "{shown}");
+            let lines = format!("{payload}\r\n{GOOD}\n {GOOD}");
+            assert_eq!(outcomes(lines), [Some(reason), None, None], "{shown}");
         }
     }
     let deep_enough = format!("{}1{}", r#"{"a":"#.repeat(31), "}".repeat(31));
@@ -380,9 +384,12 @@ proptest! {
         let array = serde_json::Value::from(events.clone()).to_string();
         prop_assert_eq!(reader.count(array.as_bytes()), events.len() as u64);
         prop_assert_eq!(reader.count(&packed(&array)), events.len() as u64);
-        if !events.is_empty() {
+        if let Some(event) = events.first() {
             let lines: Vec<String> = events.iter().map(ToString::to_string).collect();
-            prop_assert_eq!(reader.count(lines.join("\n").as_bytes()), events.len() as u64);
+            prop_assert_eq!(reader.count(lines.join("\n  ").as_bytes()), events.len() as u64);
+            let pretty = serde_json::to_string_pretty(event).unwrap();
+            prop_assert_eq!(reader.count(pretty.as_bytes()), 1);
+            prop_assert_eq!(reader.count(pretty.replace("\n ", "\n").as_bytes()), 1);
         }
     }
 }

@@ -9,8 +9,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::message::DeadLetter;
@@ -102,8 +102,13 @@ impl Letters {
             Some(open) => open,
             none => {
                 // What stands in it came from strangers and is nobody else's business.
-                let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-                let len = file.metadata()?.len();
+                let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+                let found = file.metadata()?;
+                let mut len = found.len();
+                if found.is_file() && is_cut(path, len) {
+                    file.write_all(b"\n")?;
+                    len += 1;
+                }
                 none.insert(Open { file, len, look_at_ns: now.mono_ns + AGAIN_NS })
             }
         };
@@ -164,6 +169,18 @@ impl Letters {
         }
         Ok(())
     }
+}
+
+/// Whether the last line of a file of `len` bytes has no end: a daemon that was killed may have left it so.
+fn is_cut(path: &Path, len: u64) -> bool {
+    let mut last = *b"\n";
+    if let Some(at) = len.checked_sub(1)
+        && let Ok(file) = File::open(path)
+    {
+        // What cannot be read counts as whole.
+        drop(file.read_exact_at(&mut last, at));
+    }
+    last != *b"\n"
 }
 
 impl Stage for Letters {

@@ -134,6 +134,7 @@ impl Event<'_, '_> {
             if start == value || prefix + (value - start) > self.limits.name_size {
                 return None;
             }
+            self.scratch.count_member(self.limits)?;
             let mut name = Span::default();
             if !passes {
                 self.name_is_new(start, value)?;

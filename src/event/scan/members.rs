@@ -50,6 +50,7 @@ impl Scan<'_, '_> {
             if start == end || name_len > self.limits.name_size {
                 return None;
             }
+            self.scratch.count_member(self.limits)?;
             let (name, head) = if passes { (Span::default(), 0) } else { self.name(start, end, inside)? };
             at = if has_parts && byte(self.bytes, value) == b'{' {
                 if !passes {

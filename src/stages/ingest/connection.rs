@@ -329,9 +329,20 @@ impl Connection {
             }
             self.ripe = self.acks.pop_front();
         }
-        if self.backlog() < ACK_ROOM
-            && let Some(due) = self.ripe.take()
-        {
+        if self.backlog() < ACK_ROOM {
+            self.acknowledge();
+        }
+    }
+
+    /// Chunks up to `applied` are in, and that is all: the newest ack that covers, room or not, and the close.
+    pub fn part(&mut self, applied: u64, code: u16, reason: &str) {
+        self.ripen(applied);
+        self.acknowledge();
+        self.close(code, reason);
+    }
+
+    fn acknowledge(&mut self) {
+        if let Some(due) = self.ripe.take() {
             let text = format!(
                 r#"{{"type":"ack","seq":{},"accepted":{},"rejected":{}}}"#,
                 due.frames, due.accepted, due.rejected

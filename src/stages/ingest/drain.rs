@@ -102,8 +102,7 @@ impl Ingest {
             };
             match conn.state {
                 State::Open | State::Finishing { .. } => {
-                    conn.ripen(self.options.progress.applied());
-                    conn.close(1001, GOING_AWAY);
+                    conn.part(self.options.progress.applied(), 1001, GOING_AWAY);
                 }
                 State::Handshake { .. } => {
                     self.options.counters.handshakes_refused[Refusal::Draining.index()].add(1);

@@ -85,6 +85,26 @@ fn a_file_of_its_size_is_put_aside_and_the_oldest_goes() {
 }
 
 #[test]
+fn a_line_that_was_cut_takes_no_other_with_it() {
+    let mut rig = Rig::new("cut", "l", 100_000, 1);
+    rig.send(1);
+    let whole = std::fs::read(rig.folder.join("l")).unwrap();
+    for left in [&whole[..whole.len() / 2], &whole[..whole.len() - 1], &whole] {
+        std::fs::write(rig.folder.join("l"), left).unwrap();
+        rig.stage.open = None;
+        let number = rig.sent;
+        rig.send(2);
+        let text = std::fs::read_to_string(rig.folder.join("l")).unwrap();
+        let (first, rest) = text.split_at(text.find('\n').unwrap() + 1);
+        assert_eq!(first.trim_end().as_bytes(), left.strip_suffix(b"\n").unwrap_or(left));
+        std::fs::write(rig.folder.join("rest"), rest).unwrap();
+        assert_eq!(rig.numbers("rest"), [number, number + 1]);
+        let open = rig.stage.open.as_ref().unwrap();
+        assert_eq!(open.len, text.len() as u64);
+    }
+}
+
+#[test]
 fn without_files_besides_it_begins_anew() {
     let mut rig = Rig::new("none", "l", 300, 0);
     rig.send(10);

@@ -76,6 +76,28 @@ fn replies_that_do_not_fit_at_first_follow() {
     assert!(has(&[&[0xff][..], &299_u32.to_le_bytes()].concat()), "the newest pong");
 }
 
+/// However much waits for a client that has not read: at the end it is told how far it came.
+#[test]
+fn the_last_ack_needs_no_room() {
+    let (mut c, mut client) = connection();
+    c.state = State::Open;
+    c.writable = false;
+    while c.backlog() < ACK_ROOM {
+        c.pong(&[0xff; 125]);
+    }
+    c.promise(due(1, 7));
+    c.promise(due(2, 8));
+    c.promise(due(3, 9));
+    c.part(2, 1001, "");
+    c.state = State::Lingering { deadline_ns: 0 };
+    c.writable = true;
+    c.flush().unwrap();
+    let said = until_the_end(&mut client);
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("\"seq\":8,") && !said.contains("\"seq\":7,"), "{said}");
+    assert!(said.find("\"seq\":8,") < said.rfind("\u{3}"), "behind it the close");
+}
+
 #[test]
 fn the_close_is_the_last_word() {
     let (mut c, mut client) = connection();
