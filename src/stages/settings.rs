@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::{Alert, Config};
 use crate::event::rules::Rules;
 
-/// Busiest sources that survive a sweep of names however few names are allowed.
+/// Busiest sources that survive a sweep of names, unless that is more than half of what is allowed.
 const TOP_SOURCES: usize = 20;
 
 /// The replaceable part of the configuration.
@@ -76,6 +76,27 @@ impl Settings {
     /// Busiest sources that each of so many window threads remembers through a sweep of names,
     /// and publish for it: together at most half of what may be known.
     pub fn most_top(&self, shards: usize) -> usize {
-        (self.keys / (4 * shards)).max(TOP_SOURCES)
+        (self.keys / (4 * shards)).max(TOP_SOURCES.min(self.keys / (2 * shards)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn busiest_sources_leave_room_for_others() {
+        let mut settings = Settings::new(&Config::default());
+        for keys in 1..200 {
+            settings.keys = keys;
+            for shards in 1..=8 {
+                assert!(
+                    settings.most_top(shards) * shards <= keys / 2,
+                    "{keys} keys, {shards} window threads"
+                );
+            }
+        }
+        settings.keys = 40;
+        assert_eq!(settings.most_top(1), TOP_SOURCES);
     }
 }

@@ -34,6 +34,7 @@ use crate::stages::settings::Settings;
 use crate::telemetry::counters::WindowCounters;
 use crate::telemetry::latency;
 use crate::windowing::engine::{Applied, Engine};
+use crate::windowing::merge::Merger;
 use crate::windowing::{Budget, Closed, Sample};
 pub use lane::Lane;
 
@@ -348,7 +349,7 @@ impl Window {
                 self.ending = Ending::Due;
             }
             Ending::Due => {
-                self.reached_ns = u64::MAX;
+                self.reached_ns = Merger::AT_THE_END;
                 self.hand_on();
                 self.record_latency(now);
                 self.send_second();

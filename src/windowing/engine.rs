@@ -179,15 +179,19 @@ impl Engine {
         settled
     }
 
-    /// Closes windows in the order of their ends, so that what is out can be told on the way.
+    /// Closes windows in the order of their ends and, of one end, in the order of the configuration, so that what
+    /// is out can be told on the way.
     fn close(&mut self, until_us: i64, budget: &mut Budget, out: &mut Vec<Closed>) -> bool {
         loop {
             let step_us = self.next_end_us().map_or(until_us, |end_us| end_us.min(until_us));
-            let closed = self.grids.iter_mut().all(|grid| grid.close(step_us, budget, out))
-                && self.sessions.iter_mut().all(|sessions| sessions.close(step_us, budget, out));
-            if !closed {
-                return false;
+            for window in 0..self.layout.windows.len() {
+                let closed = self.grids.iter_mut().all(|grid| grid.close(window, step_us, budget, out))
+                    && self.sessions.iter_mut().all(|sessions| sessions.close(window, step_us, budget, out));
+                if !closed {
+                    return false;
+                }
             }
+            self.grids.iter_mut().for_each(|grid| grid.closed_up_to(step_us));
             self.closed_us = self.closed_us.max(step_us);
             if step_us == until_us {
                 return true;

@@ -13,6 +13,10 @@
 //! A shard hands its parts out nearly in that order, so they wait in a queue by shard and the least
 //! of the first ones is next; only what is behind its queue's last is sorted in.
 //!
+//! The due results of tumbling and sliding windows it hands out exactly in that order. So a part of a window with a
+//! hundred thousand groups tells that everything before it has been handed out, and results go out while the
+//! window is being closed instead of waiting for all of them.
+//!
 //! # Revisions
 //!
 //! A shard hands out what it knows of a window as a whole, never a difference. So the newest part
@@ -54,12 +58,34 @@ struct Kept {
     published: u32,
 }
 
+/// How far a shard has come.
+#[derive(Clone, Debug)]
+struct Shard {
+    /// Its watermark, up to which it has told all.
+    watermark_us: i64,
+    /// The arrival before which it has applied and told all; [`Merger::AT_THE_END`]: what follows is open.
+    arrival_ns: u64,
+    /// What is due before this place it has told as well.
+    told: Place,
+}
+
+impl Shard {
+    const NEW: Self =
+        Self { watermark_us: i64::MIN, arrival_ns: 0, told: (i64::MIN, None, i64::MIN, 0, i64::MIN, 0) };
+
+    /// Whether it has no more to tell of what is due at or before this place.
+    fn has_told(&self, at: Place) -> bool {
+        at.0 <= self.watermark_us || at <= self.told
+    }
+}
+
 /// Puts parts together.
 #[derive(Debug)]
 pub struct Merger {
     layout: Layout,
-    /// By shard: its watermark, and the arrival before which it has applied and told all.
-    shards: Vec<(i64, u64)>,
+    shards: Vec<Shard>,
+    /// The latest end of a due result that has come out.
+    out_us: i64,
     /// By shard: parts that wait, in order.
     queues: Vec<VecDeque<Closed>>,
     /// Parts that came behind their place.
@@ -71,11 +97,15 @@ pub struct Merger {
 }
 
 impl Merger {
+    /// The arrival of a shard that has closed what is due and hands out what is still open.
+    pub const AT_THE_END: u64 = u64::MAX;
+
     /// A merger for `shards` engines of the same `layout`.
     pub fn new(layout: Layout, shards: usize) -> Self {
         Self {
             layout,
-            shards: vec![(i64::MIN, 0); shards],
+            shards: vec![Shard::NEW; shards],
+            out_us: i64::MIN,
             queues: vec![VecDeque::new(); shards],
             sorted_in: BTreeMap::new(),
             parts: Vec::new(),
@@ -85,18 +115,29 @@ impl Merger {
 
     /// A shard's part of a result.
     pub fn add(&mut self, shard: usize, part: Closed) {
+        let at = place(&part);
+        if let Trigger::Due = part.trigger {
+            let (due_us, arrival, end_us, window, ..) = at;
+            let told = match self.layout.windows[window].kind {
+                Kind::Aligned { .. } => at,
+                // Of one end they come in any order.
+                Kind::Session { .. } => (due_us, arrival, end_us, window, i64::MIN, 0),
+            };
+            let shard = &mut self.shards[shard];
+            shard.told = shard.told.max(told);
+        }
         let queue = &mut self.queues[shard];
-        if queue.back().is_none_or(|last| place(last) <= place(&part)) {
+        if queue.back().is_none_or(|last| place(last) <= at) {
             queue.push_back(part);
         } else {
-            self.sorted_in.entry(place(&part)).or_default().push((shard, part));
+            self.sorted_in.entry(at).or_default().push((shard, part));
         }
     }
 
     /// The shards that have not come as far as the next result needs, if there is one.
     pub fn waits_for(&self) -> impl Iterator<Item = usize> {
-        let due_us = self.first_place().map_or(i64::MIN, |place| place.0);
-        self.shards.iter().enumerate().filter(move |(_, s)| s.0 < due_us).map(|(at, _)| at)
+        let first = self.first_place().unwrap_or(Shard::NEW.told);
+        self.shards.iter().enumerate().filter(move |(_, s)| !s.has_told(first)).map(|(at, _)| at)
     }
 
     /// Where the next result stands.
@@ -127,7 +168,8 @@ impl Merger {
 
     /// A shard has told everything up to this watermark and from arrivals before this one.
     pub fn reached(&mut self, shard: usize, watermark_us: i64, arrival_ns: u64) {
-        self.shards[shard] = (watermark_us, arrival_ns);
+        let shard = &mut self.shards[shard];
+        (shard.watermark_us, shard.arrival_ns) = (watermark_us, arrival_ns);
         if !self.kept.is_empty() {
             let watermark_us = self.watermark_us();
             let first = self.first_place();
@@ -143,22 +185,33 @@ impl Merger {
 
     /// The watermark that every shard has reached.
     pub fn watermark_us(&self) -> i64 {
-        self.shards.iter().map(|s| s.0).min().unwrap_or(i64::MIN)
+        self.shards.iter().map(|s| s.watermark_us).min().unwrap_or(i64::MIN)
+    }
+
+    /// Of windows that end up to here, results are out.
+    pub fn closed_us(&self) -> i64 {
+        self.out_us.max(self.watermark_us())
     }
 
     /// The next result that is complete; with `all`, also what is not, as not final.
     pub fn next(&mut self, all: bool) -> Option<Complete> {
-        let watermark_us = self.watermark_us();
         let at = self.first_place()?;
-        let (due_us, arrival, ..) = at;
-        // A shard may be past an arrival and still be closing what was due before it.
-        let arrived = |(arrival_ns, _)| self.shards.iter().all(|s| s.1 > arrival_ns);
-        let ready = due_us <= watermark_us && arrival.is_none_or(arrived);
+        let (due_us, arrival, end_us, ..) = at;
+        let ready = match arrival {
+            None => self.shards.iter().all(|s| s.has_told(at)),
+            // A shard may be past an arrival and still be closing what was due before it.
+            Some((arrival_ns, _)) => {
+                self.shards.iter().all(|s| due_us <= s.watermark_us && arrival_ns < s.arrival_ns)
+            }
+        };
         if !ready && !all {
             return None;
         }
         let mut parts = self.take_parts(at);
-        let is_final = parts[0].1.end_us <= watermark_us;
+        // At the end, a window that is handed out may be open still.
+        let is_over = |s: &Shard| end_us <= s.watermark_us || ready && s.arrival_ns != Self::AT_THE_END;
+        let is_final = self.shards.iter().all(is_over);
+        self.out_us = self.out_us.max(end_us);
         let mut closed = self.put_together(&mut parts);
         self.parts = parts;
         // More might have come.
@@ -290,7 +343,9 @@ mod tests {
 
     #[test]
     fn parts_come_out_in_order_whatever_the_order_they_came_in() {
-        let mut merger = Merger::new(layout(0), 2);
+        let mut sessions = layout(0);
+        sessions.windows[0].kind = Kind::Session { gap_us: 5 };
+        let mut merger = Merger::new(sessions, 2);
         let of = |group| Closed { group, ..part(group) };
         assert_eq!(merger.waits_for().next(), None, "there is nothing to wait with");
         for (shard, group) in [(0, 5), (1, 3), (0, 3), (0, 9), (1, 4), (0, 4), (0, 7)] {
@@ -303,5 +358,34 @@ mod tests {
         let next = || merger.next(false).map(|c| (c.closed.group, c.closed.aggregate.event_count()));
         let all: Vec<_> = std::iter::from_fn(next).collect();
         assert_eq!(all, [(3, 2), (4, 2), (5, 1), (7, 1), (9, 1)]);
+    }
+
+    /// As soon as every shard has come to a group, though the window is still being closed.
+    #[test]
+    fn what_all_have_told_goes_out_before_the_window_has_closed() {
+        for ends in [false, true] {
+            let mut merger = Merger::new(layout(0), 2);
+            let of = |group| Closed { group, ..part(group) };
+            let next = |merger: &mut Merger| {
+                let next = || merger.next(false).map(|c| (c.closed.group, c.is_final, c.closed.partial));
+                std::iter::from_fn(next).collect::<Vec<_>>()
+            };
+            if ends {
+                // The window is open, and as no more is to come it comes out all the same.
+                merger.reached(1, 9, Merger::AT_THE_END);
+            }
+            merger.add(0, of(3));
+            merger.add(0, of(5));
+            assert_eq!(next(&mut merger), []);
+            assert_eq!(merger.waits_for().collect::<Vec<_>>(), [1]);
+            merger.add(1, of(4));
+            assert_eq!(next(&mut merger), [(3, !ends, ends), (4, !ends, ends)]);
+            assert_eq!(merger.closed_us(), 10, "some of it is out");
+            assert_eq!(merger.waits_for().collect::<Vec<_>>(), [1]);
+            merger.add(1, of(5));
+            merger.add(1, of(6));
+            merger.reached(0, 10, 0);
+            assert_eq!(next(&mut merger), [(5, !ends, ends), (6, !ends, ends)]);
+        }
     }
 }

@@ -66,7 +66,7 @@ pub struct Sessions {
     spare: VecDeque<u32>,
     /// Moment, group, session.
     queue: BinaryHeap<Reverse<(i64, u32, u32)>>,
-    /// Groups with revised sessions.
+    /// Groups with revised sessions, some more than once.
     revised: Vec<u32>,
     next_id: u32,
     open: usize,
@@ -216,6 +216,9 @@ impl Sessions {
     /// Hands out the sessions that late events have changed since the last call; whether all are
     /// out.
     pub fn revise(&mut self, trigger: Trigger, budget: &mut Budget, out: &mut Vec<Closed>) -> bool {
+        // A group is looked at as a whole, however many of its sessions have been revised.
+        self.revised.sort_unstable();
+        self.revised.dedup();
         while let Some(group) = self.revised.pop() {
             let places = self.take(group);
             let mut all = true;
@@ -242,8 +245,17 @@ impl Sessions {
     }
 
     /// Closes the sessions whose end the watermark has reached and forgets those that nothing
-    /// can change any more; whether all have closed.
-    pub fn close(&mut self, watermark_us: i64, budget: &mut Budget, out: &mut Vec<Closed>) -> bool {
+    /// can change any more, if they are of `window`; whether all have closed.
+    pub fn close(
+        &mut self,
+        window: usize,
+        watermark_us: i64,
+        budget: &mut Budget,
+        out: &mut Vec<Closed>,
+    ) -> bool {
+        if window != self.window {
+            return true;
+        }
         while let Some(&Reverse((at_us, group, id))) = self.queue.peek()
             && at_us <= watermark_us
         {
@@ -371,11 +383,11 @@ mod tests {
         };
         assert_eq!(marked(&sessions), ([true, false, true], [true; 4]));
         let mut closed = Vec::new();
-        assert!(sessions.close(110, &mut Budget::new(100), &mut closed));
+        assert!(sessions.close(0, 110, &mut Budget::new(100), &mut closed));
         assert_eq!(marked(&sessions), ([false, false, true], [false, false, true, true]));
-        assert!(sessions.close(210, &mut Budget::new(100), &mut closed));
+        assert!(sessions.close(0, 210, &mut Budget::new(100), &mut closed));
         assert_eq!((closed.len(), sessions.open_windows(), sessions.several.len()), (3, 1, 0));
-        assert!(sessions.close(310, &mut Budget::new(100), &mut closed));
+        assert!(sessions.close(0, 310, &mut Budget::new(100), &mut closed));
         assert_eq!(marked(&sessions), ([false; 3], [false; 4]));
     }
 }

@@ -31,6 +31,8 @@ use crate::aggregate::{Aggregate, Projection};
 pub const MAX_SLICES_PER_WINDOW: i64 = 4_096;
 /// Cleared aggregates kept for the next slices.
 const SPARE: usize = 64;
+/// Those that have taken more are not kept, bytes.
+const SPARE_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
 struct Slice {
@@ -350,4 +352,55 @@ impl Grid {
 
 fn gcd(a: i64, b: i64) -> i64 {
     if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::windowing::Spec;
+
+    /// Windows that share their slices close: what the slices took is free again, but for a little that the next
+    /// ones use.
+    #[test]
+    fn large_slices_give_their_memory_back() {
+        let spec = |size_us| Spec {
+            kind: Kind::Aligned { size_us, slide_us: size_us },
+            family: 0,
+            lateness_us: 0,
+            show: Projection::default(),
+        };
+        let layout =
+            Layout { families: vec![Family::All], windows: vec![spec(10), spec(20)], started_us: None };
+        let mut grid = Grid::for_windows(&layout).remove(0);
+        let mut missed = WindowSet::default();
+        let mut sample = Sample::default();
+        let fill = |grid: &mut Grid, fields: u32, sample: &mut Sample, missed: &mut WindowSet| {
+            for slice in 0..2 * SPARE as i64 {
+                sample.begin(slice * 10, 0, 0);
+                sample.fields.extend((0..fields).map(|field| (field, 1.0)));
+                assert!(grid.event(sample, 0, missed));
+            }
+            let held = |grid: &Grid| {
+                let mut bytes = 0;
+                let slices = grid.slices.values();
+                slices.for_each(|slice| slice.cells.for_each(|_, a| bytes += a.size_bytes()));
+                bytes + grid.spare.iter().map(Aggregate::size_bytes).sum::<usize>()
+            };
+            let full = held(grid);
+            let (mut out, until_us) = (Vec::new(), 20 * SPARE as i64);
+            for window in [0, 1] {
+                assert!(grid.close(window, until_us, &mut Budget::new(i64::MAX), &mut out));
+            }
+            grid.closed_up_to(until_us);
+            assert_eq!((out.len(), grid.slices.len()), (3 * SPARE, 0));
+            grid.closed_us = i64::MIN;
+            grid.members.iter_mut().for_each(|member| member.closed_us = i64::MIN);
+            (full, held(grid))
+        };
+        let (full, left) = fill(&mut grid, 2, &mut sample, &mut missed);
+        assert!(left <= full && grid.spare.len() == SPARE, "small ones are kept");
+        let (full, left) = fill(&mut grid, 4_000, &mut sample, &mut missed);
+        assert!(full > 2 * SPARE * SPARE_BYTES, "{full} bytes are not many");
+        assert!(left <= SPARE * SPARE_BYTES, "{left} of {full} bytes");
+    }
 }

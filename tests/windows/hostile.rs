@@ -1,7 +1,6 @@
 //! What a stranger who only sends events might try, and rare coincidences: found in a review.
 
-use flumen::windowing::Budget;
-use flumen::windowing::Family;
+use flumen::windowing::{Budget, Family, GroupNames};
 use serde_json::Value;
 
 use crate::core::{Daemon, START_S, tumbling};
@@ -54,6 +53,38 @@ fn isolated_events_cost_their_slices_only() {
     // The last event's windows are still open, but for those that end before the watermark.
     assert_eq!(results, (EVENTS as usize - 1) * 1_000);
     assert!(largest <= 8, "{largest} results in one piece: each is merged from 1,000 slices' room");
+}
+
+/// Windows of many groups that share their slices, so that every result is a copy: they go out while the windows are
+/// being closed. What waits for all of them would take as much memory once more.
+#[test]
+fn results_of_many_groups_do_not_pile_up() {
+    const GROUPS: u32 = 1_000;
+    let by_group = Family::Given { slot: 0, names: GroupNames::Table(0) };
+    let windows =
+        [(sliding(10, 10), 0, 0), (session(5), 0, 0), (sliding(20, 10), 0, 0), (sliding(20, 20), 0, 0)];
+    let mut rig = Rig::new(&layout(&[by_group], &windows), 0, 1_000_000, 1);
+    let groups = |time| (0..GROUPS).map(move |group| Event { group: Some(group), ..Event::at(time, 1.0) });
+    rig.arrive(Rig::moment(1, WALL), &groups(1).chain(groups(12)).collect::<Vec<_>>(), |_| 0);
+    rig.mark(Rig::moment(2, WALL), 60);
+    rig.results.clear();
+    let (engine, merger) = (&mut rig.shards[0], &mut rig.merger);
+    engine.advance(Rig::moment(3, WALL));
+    let (mut out, mut results, mut waiting, mut most, mut settled) = (Vec::new(), 0, 0, 0, false);
+    while !settled {
+        settled = engine.settle(&mut Budget::new(16), &mut out);
+        waiting += out.len();
+        out.drain(..).for_each(|part| merger.add(0, part));
+        merger.reached(0, engine.closed_us(), 0);
+        while let Some(complete) = merger.next(false) {
+            assert!(complete.is_final && !complete.closed.partial);
+            (waiting, results) = (waiting - 1, results + 1);
+        }
+        most = most.max(waiting);
+    }
+    // [10, 20), the session, [0, 20) and [10, 30) of the sliding window, [0, 20) of the last.
+    assert_eq!((results, waiting), (5 * GROUPS, 0));
+    assert!(most <= GROUPS as usize, "{most} results wait: of one window of sessions at most");
 }
 
 /// One client 59 s ahead, which is allowed, must not make the live window show itself alone.

@@ -79,6 +79,29 @@ fn history_and_what_a_reader_missed_are_the_same_without_a_reader() {
     assert_eq!(body(again.last().unwrap()), *newest.last().unwrap());
 }
 
+/// Results of groups that come late to a window that has closed are older than those of the window behind it, which
+/// wait to be put in words: history forgets them first, whether somebody reads or not.
+#[test]
+fn late_results_push_no_newer_ones_out() {
+    let play = |mut daemon: Daemon| {
+        (0..HISTORY + 1).for_each(|n| daemon.event(0, &format!("s{n}"), 10.5, 1.0));
+        daemon.stalled = vec![daemon.publish()];
+        daemon.pass(25.0);
+        daemon.event(0, "s0", 25.0, 1.0);
+        daemon.pass(0.1);
+        (0..HISTORY + 1).for_each(|n| daemon.event(0, &format!("late{n}"), 1.0, 1.0));
+        daemon.pass(0.1);
+        daemon.stalled.clear();
+        daemon.pass(2.0);
+        let results = daemon.results("by_source");
+        results.iter().map(|r| r["window_start"].as_f64().unwrap() as i64 - START_S).collect::<Vec<_>>()
+    };
+    let mut read = daemon();
+    let _reader = read.subscribe(4_096, None);
+    assert_eq!(play(read), [10; HISTORY]);
+    assert_eq!(play(daemon()), [10; HISTORY]);
+}
+
 #[test]
 fn a_reader_without_room_is_told_how_much_it_lost() {
     let mut daemon = daemon();

@@ -4,14 +4,15 @@
 //! once are let go unencoded.
 //!
 //! What must hold: results leave in the order in which they came; of a window, no more wait than
-//! history keeps; none waits that takes the place of another, or is large; and all of them take
-//! little memory.
+//! history keeps; none waits that takes the place of another, is of a window that has been closed for long, or is
+//! large; and all of them take little memory.
 //!
 //! Of one window with more groups than history keeps, those stay that came last: the last by number
 //! here, the last by name if somebody reads. Neither is promised.
 
 use std::collections::VecDeque;
 
+use crate::windowing::Trigger;
 use crate::windowing::merge::Complete;
 
 /// Larger results do not wait: what waits is to take about as much memory as its text will.
@@ -50,6 +51,7 @@ impl Backlog {
         let closed = &complete.closed;
         let bytes = closed.aggregate.size_bytes();
         let waits = closed.window < self.windows.len()
+            && matches!(closed.trigger, Trigger::Due)
             && closed.revision == 0
             && closed.replaces.is_empty()
             && bytes <= LARGEST_BYTES

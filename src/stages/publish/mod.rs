@@ -282,7 +282,7 @@ impl Publish {
         let Some(start_us) = parts().map(|p| p.start_us).max() else {
             return;
         };
-        if parts().any(|p| p.start_us == start_us && p.end_us <= self.merger.watermark_us()) {
+        if parts().any(|p| p.start_us == start_us && p.end_us <= self.merger.closed_us()) {
             return; // Closed meanwhile: its final result is out.
         }
         let mut live: Option<Closed> = None;

@@ -4,6 +4,7 @@
 use super::{Ending, REPORT_EVERY_NS, Window};
 use crate::message::Report;
 use crate::runtime::clock::Now;
+use crate::windowing::merge::Merger;
 
 impl Window {
     fn report(&mut self, report: Report) {
@@ -46,7 +47,9 @@ impl Window {
         // with several window threads the others' may.
         self.results_wait |= changed;
         let news = watermark_us != self.reported.0 && (self.results_wait || self.shards > 1);
-        if (news || self.owes_arrival()) && self.ending != Ending::Drained {
+        // Publish is to know that what follows is open.
+        let ends = self.reached_ns == Merger::AT_THE_END && self.reported.1 != self.reached_ns;
+        if (news || ends || self.owes_arrival()) && self.ending != Ending::Drained {
             self.reported = (watermark_us, self.reached_ns);
             self.results_wait = self.unsettled;
             self.report(Report::Reached { watermark_us, arrival_ns: self.reached_ns });

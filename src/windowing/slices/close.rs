@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 
 use super::super::{Budget, Closed, Trigger};
-use super::{Grid, Member, SPARE};
+use super::{Grid, Member, SPARE, SPARE_BYTES};
 use crate::aggregate::Aggregate;
 
 /// A window that is being closed.
@@ -40,27 +40,18 @@ impl Closing {
 }
 
 impl Grid {
-    /// Closes the windows whose end the watermark has reached; whether all of them have.
-    pub fn close(&mut self, watermark_us: i64, budget: &mut Budget, out: &mut Vec<Closed>) -> bool {
-        if self.next_end_us <= watermark_us {
-            if !(0..self.members.len()).all(|at| self.close_member(at, watermark_us, budget, out)) {
-                return false;
-            }
-            self.closed_us = self.closed_us.max(watermark_us);
-            self.find_next_end();
-        }
-        self.closed_us = self.closed_us.max(watermark_us);
-        self.retire(watermark_us);
-        true
-    }
-
-    fn close_member(
+    /// Closes those of a window's windows whose end the watermark has reached; whether all of them have.
+    pub fn close(
         &mut self,
-        at: usize,
+        window: usize,
         watermark_us: i64,
         budget: &mut Budget,
         out: &mut Vec<Closed>,
     ) -> bool {
+        if self.next_end_us > watermark_us {
+            return true;
+        }
+        let Some(at) = self.members.iter().position(|member| member.window == window) else { return true };
         while let Some(start_us) = self.members[at].next_open(self.closed_us, &self.slices)
             && self.members[at].end(start_us) <= watermark_us
         {
@@ -83,6 +74,15 @@ impl Grid {
             self.members[at].closed_us = self.members[at].end(start_us);
         }
         true
+    }
+
+    /// All windows whose end the watermark has reached have closed.
+    pub fn closed_up_to(&mut self, watermark_us: i64) {
+        self.closed_us = self.closed_us.max(watermark_us);
+        if self.next_end_us <= watermark_us {
+            self.find_next_end();
+        }
+        self.retire(watermark_us);
     }
 
     /// Adds a part of a group to its result.
@@ -155,8 +155,11 @@ impl Grid {
             }
             let more = SPARE.saturating_sub(self.spare.len());
             for mut aggregate in entry.remove().cells.into_first(more) {
-                aggregate.clear();
-                self.spare.push(aggregate);
+                // A large one gives its memory back: at `limits.memory` nothing is read before that.
+                if aggregate.size_bytes() <= SPARE_BYTES {
+                    aggregate.clear();
+                    self.spare.push(aggregate);
+                }
             }
         }
     }
