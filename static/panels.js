@@ -40,7 +40,7 @@ export class Mix {
   }
 
   numbers({ stats }) {
-    return { name: 'event-types', columns: ['type', 'events'], rows: Object.entries(stats?.event_types || {}).sort(byCount) };
+    return { name: 'event-types', columns: ['type', 'events'], rows: Object.entries(stats?.event_types || {}).sort(byCount), isList: true };
   }
 }
 
@@ -60,7 +60,7 @@ export const sources = {
   },
 
   numbers: ({ stats }) => ({
-    name: 'top-sources', columns: ['source', 'events'], rows: (stats?.top_sources || []).map(({ source, count: n }) => [source, n]),
+    name: 'top-sources', columns: ['source', 'events'], rows: (stats?.top_sources || []).map(({ source, count: n }) => [source, n]), isList: true,
   }),
 };
 
@@ -96,6 +96,7 @@ export const pipeline = {
     name: 'threads',
     columns: ['thread', 'core', 'pinned', 'busy', 'ring_len', 'ring_capacity', 'ring_high_water_mark'],
     rows: (stats?.threads || []).map(({ name, core, pinned, busy, ring }) => [name, core, pinned, busy, ring?.len, ring?.capacity, ring?.high_water_mark]),
+    isList: true,
   }),
 };
 
@@ -121,10 +122,10 @@ export const fields = {
   },
 
   numbers({ live, results, first }) {
-    const newest = live || results.get(first)?.at(-1);
+    const newest = live || results.get(first?.name)?.at(-1);
     const columns = ['field', 'count', 'sum', 'avg', 'min', 'max', 'std', 'p50', 'p95', 'p99'];
     const rows = Object.entries(newest?.aggregates || {}).map(([name, stats]) => [name, ...columns.slice(1).map((column) => stats[column])]);
-    return { name: 'fields', columns, rows };
+    return { name: 'fields', columns, rows, isList: true };
   },
 };
 
