@@ -59,8 +59,8 @@ export class FieldChart {
 
   draw(store, view) {
     const field = view.field;
-    const window = store.windows[0];
-    const results = store.withOpen(store.first);
+    const window = store.first;
+    const results = store.withOpen(window?.name);
     const to = store.eventNow(results);
     const from = to - RANGES[view.range];
     const columns = resultColumns(results, field, window?.slide_seconds);
@@ -89,8 +89,9 @@ export class FieldChart {
   }
 
   numbers(store, view) {
-    const from = store.eventNow(store.withOpen(store.first)) - RANGES[view.range];
-    const results = store.withOpen(store.first).filter((result) => result.window_end > from);
+    const all = store.withOpen(store.first?.name);
+    const from = store.eventNow(all) - RANGES[view.range];
+    const results = all.filter((result) => result.window_end > from);
     return { name: `field-${view.field}`, columns: FIELD_COLUMNS, rows: fieldRows(results, view.field) };
   }
 }

@@ -104,11 +104,10 @@ const FIELD_STATISTICS = ['avg', 'min', 'max', 'p95'];
 
 export const fields = {
   draw({ live, results, first }, view) {
-    const newest = live || results.get(first)?.at(-1);
-    if (!newest) return;
-    const state = live ? 'filling now' : 'closed';
-    put('live-when', `${newest.window}, ${range(newest.window_start, newest.window_end)}, ${state}, ${count(newest.event_count)} events`);
-    const names = Object.keys(newest.aggregates).sort().slice(0, FIELDS_SHOWN);
+    const newest = live || results.get(first?.name)?.at(-1);
+    const words = newest && [newest.window, range(newest.window_start, newest.window_end), live ? 'filling now' : 'closed', `${count(newest.event_count)} events`];
+    put('live-when', newest ? words.join(', ') : 'nothing is filling');
+    const names = Object.keys(newest?.aggregates || {}).sort().slice(0, FIELDS_SHOWN);
     fillRows(byId('fields'), names.map((name) => {
       const stats = newest.aggregates[name];
       return [{ text: name, key: name }, count(stats.count), ...FIELD_STATISTICS.map((statistic) => measure(stats[statistic]))];
@@ -134,8 +133,8 @@ const seconds = (iso) => Date.parse(iso) / 1000;
 export const alerts = {
   /** Newest first; the level is also a word, and one that is over is told, not shouted. */
   draw(store) {
-    const now = store.firing().length;
-    put('firing', store.alerts.length === 0 ? '' : now > 0 ? `${count(now)} firing` : 'none firing');
+    const now = store.firing.size;
+    put('firing', now > 0 ? `${count(now)} firing` : store.alerts.length > 0 ? 'none firing' : '');
     const create = () => make('li', {}, make('span', { className: 'level' }), make('span', { className: 'message' }), make('time'));
     fill(byId('alerts'), store.alerts.slice(-ALERTS_SHOWN).reverse(), create, (item, alert) => {
       const [level, message, when] = item.children;
