@@ -98,15 +98,15 @@ export class Chart {
   }
 }
 
-/** Draws a line through (x, y), in pieces where values are missing or times further apart than
- *  `gap`; returns the pieces as [from, to) of indices. */
+/** Draws a line through (x, y), in pieces where values are missing or further apart than `gap`; returns the pieces as
+ *  [from, to) of indices. */
 export function polyline(context, { x, y, gap = Infinity }, toX, toY) {
   const pieces = [];
   context.beginPath();
   for (let i = 0; i < x.length; i += 1) {
     if (Number.isNaN(y[i])) continue;
     const last = pieces.at(-1);
-    if (last && last[1] === i && x[i] - x[i - 1] <= gap) {
+    if (last && x[i] - x[last[1] - 1] <= gap) {
       context.lineTo(toX(x[i]), toY(y[i]));
       last[1] = i + 1;
     } else {

@@ -10,16 +10,17 @@ import { GROUP_RESULTS, Groups } from './groups.js';
 import { History } from './history.js';
 import { Numbers, records, save } from './numbers.js';
 import { alerts, fields, Mix, pipeline, sources } from './panels.js';
-import { ALERTS_KEPT, Store } from './store.js';
-import { Stream } from './stream.js';
+import { ALERTS_KEPT, FIRING_KEPT, Store } from './store.js';
+import { Newest, Stream } from './stream.js';
 import { format, parse, STATISTICS } from './view.js';
 
 const GROUPS_MS = 5000; // how often the results of a grouped window are asked for
 const GROUP_HISTORY = 200;
+const PATIENCE_MS = 10_000; // with an answer
 
-const store = new Store();
 const view = parse(location.hash); // what is shown
 let asked = { ...view }; // what somebody asked for, which may not have come in yet
+const store = new Store(() => ['value', asked.field, view.field]);
 let staleSince = null;
 
 const cards = new Cards(store);
@@ -95,7 +96,7 @@ function drawControls() {
   const controls = byId('controls');
   controls.elements.range.value = view.range;
   controls.elements.theme.value = view.theme;
-  fillSelect(byId('field'), [...store.fields].sort(), view.field);
+  fillSelect(byId('field'), [...store.fields.keys()].sort(), view.field);
   fillSelect(byId('window'), store.windows.map(({ name }) => name), view.window);
   byId('stat').value = view.stat;
 }
@@ -103,7 +104,7 @@ function drawControls() {
 /** Shows what was asked for if it is there, and otherwise what is: the field `value` or the first one,
  *  the first window, the first window with groups. */
 function settle() {
-  const names = ['value', ...[...store.fields].sort()].filter((name) => store.fields.has(name));
+  const names = ['value', ...[...store.fields.keys()].sort()].filter((name) => store.fields.has(name));
   const windows = store.windows.map(({ name }) => name);
   const withGroups = store.windows.filter(({ group_by: by }) => by.length > 0).map(({ name }) => name);
   for (const [what, there] of [['field', names], ['window', windows], ['groups', withGroups]]) {
@@ -162,13 +163,9 @@ const take = {
     changed('cards', 'health', 'delays', 'mix', 'sources', 'pipeline', 'history');
   },
   live(result) {
-    const before = store.fields.size;
     store.takeLive(result);
-    if (store.fields.size > before) {
-      settle();
-      changed('controls');
-    }
-    changed('field', 'fields');
+    settle();
+    changed('field', 'fields', 'controls');
   },
   window(result) {
     store.takeResult(result);
@@ -176,54 +173,53 @@ const take = {
     changed('field', 'fields', 'bars', 'controls');
   },
   alert(alert) {
-    store.takeAlerts([alert]);
+    store.takeAlert(alert);
     changed('alerts', 'health');
   },
   gap: () => load(), // something was missed: ask for all of it again
 };
 
-async function get(path) {
-  const response = await fetch(path);
+async function get(path, signal) {
+  const response = await fetch(path, { signal: AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]) });
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
   return response.json();
 }
 
-const aggregates = (name, limit, more = '') => get(`/api/aggregates/${encodeURIComponent(name)}?limit=${limit}${more}`);
+const aggregates = (name, limit, signal, more = '') => get(`/api/aggregates/${encodeURIComponent(name)}?limit=${limit}${more}`, signal);
 
 const plainWindows = (windows) => windows.filter(({ group_by: by }) => by.length === 0).map(({ name }) => name);
 
 let streamed = ''; // names of the windows that the stream brings
-let loads = 0;
+const loading = new Newest();
 
 /** Fetches what was there before the stream began. */
-async function load() {
-  const mine = loads += 1;
+const load = () => loading.run(async (signal) => {
   store.beginHistory();
   try {
-    const [windows, alertList] = await Promise.all([get('/api/windows'), get(`/api/alerts?limit=${ALERTS_KEPT}`)]);
+    const paths = ['/api/windows', `/api/alerts?limit=${ALERTS_KEPT}`, `/api/alerts?state=firing&limit=${FIRING_KEPT}`];
+    const [windows, told, firing] = await Promise.all(paths.map((path) => get(path, signal)));
     const plain = plainWindows(windows);
     if (plain.join() !== streamed) stream.connect();
-    const lists = await Promise.all(plain.map((name) => aggregates(name, store.most())));
-    if (mine !== loads) return; // a later load has taken over
-    store.takeHistory(windows, new Map(plain.map((name, i) => [name, lists[i]])));
-    store.takeAlerts(alertList);
+    const lists = await Promise.all(plain.map((name) => aggregates(name, store.most(), signal)));
+    signal.throwIfAborted();
+    store.takeHistory(windows, new Map(plain.map((name, i) => [name, lists[i]])), told, firing);
     settle();
     everything();
     await refreshGroups();
   } catch (error) {
+    if (signal.aborted) return; // a later load has taken over
     console.warn('loading failed, trying again:', error.message);
-    if (mine === loads) setTimeout(() => mine === loads && load(), 1000);
+    setTimeout(() => signal.aborted || load(), 1000);
   }
-}
+});
 
 // Results of grouped windows are asked for, not streamed: a window of many thousand groups closes
 // at once, and the page shows some of them.
 const grouped = new Map();
 
-let refreshes = 0;
+const refreshing = new Newest();
 
-async function refreshGroups() {
-  const mine = refreshes += 1;
+const refreshGroups = () => refreshing.run(async (signal) => {
   const isGrouped = (name) => store.windows.some((window) => window.name === name && window.group_by.length > 0);
   const wanted = [...new Set([view.groups, view.window])].filter(isGrouped);
   for (const name of grouped.keys()) if (!wanted.includes(name)) grouped.delete(name);
@@ -231,20 +227,21 @@ async function refreshGroups() {
   const hasHistory = view.group.length > 0 && isGrouped(view.groups);
   try {
     const [own, ...lists] = await Promise.all([
-      hasHistory ? aggregates(view.groups, GROUP_HISTORY, of) : [],
-      ...wanted.map((name) => aggregates(name, GROUP_RESULTS)),
+      hasHistory ? aggregates(view.groups, GROUP_HISTORY, signal, of) : [],
+      ...wanted.map((name) => aggregates(name, GROUP_RESULTS, signal)),
     ]);
-    if (mine !== refreshes) return; // something else is wanted by now
+    signal.throwIfAborted();
     history.results = own;
     wanted.forEach((name, i) => grouped.set(name, lists[i]));
   } catch (error) {
+    if (signal.aborted) return; // something else is wanted by now
     console.warn('groups:', error.message); // asked for again soon
     return;
   }
   groups.results = grouped.get(view.groups) || [];
-  grouped.forEach((results) => results.forEach((result) => store.learnFields(result)));
+  grouped.forEach((results) => store.noteClosed(results));
   changed('groups', 'bars', 'history');
-}
+});
 
 for (const list of document.querySelectorAll('[data-empty]')) fill(list, []);
 wireControls();
@@ -262,8 +259,8 @@ const stream = new Stream({
 
 /** What to listen to: everything but the results of grouped windows. The daemon may be another by now,
  *  with other windows, so it is asked first. */
-async function streamPath(lastId) {
-  streamed = plainWindows(await get('/api/windows')).join();
+async function streamPath(lastId, signal) {
+  streamed = plainWindows(await get('/api/windows', signal)).join();
   const query = new URLSearchParams({ events: 'stats,live,alert' });
   if (streamed !== '') {
     query.set('events', 'stats,live,alert,window');
@@ -274,5 +271,5 @@ async function streamPath(lastId) {
 }
 
 setInterval(() => {
-  if (document.visibilityState === 'visible' && stream.isOpen) refreshGroups();
+  if (document.visibilityState === 'visible' && stream.isOpen && !refreshing.isRunning) refreshGroups();
 }, GROUPS_MS);

@@ -12,23 +12,26 @@ const EMPTY = new Float64Array(0);
 
 export const FIELD_COLUMNS = ['start', 'end', 'count', 'avg', 'min', 'max', 'p95'];
 
+/** Windows that overlap, one each `step` seconds, stand beside each other, each where the next one has not begun. */
+const startOf = (result, step) => Math.max(result.window_start, step ? result.window_end - step : -Infinity);
+
 /** Results of one field as arrays: starts and ends, and a column for each statistic. */
 export function resultColumns(results, field, step) {
   const having = results.filter((result) => result.aggregates[field]);
   const column = (read) => Float64Array.from(having, read);
   const stats = (name) => column((result) => result.aggregates[field][name]);
   return {
-    // Windows that overlap stand beside each other, each where the next one has not begun.
-    starts: column((result) => Math.max(result.window_start, step ? result.window_end - step : -Infinity)),
+    starts: column((result) => startOf(result, step)),
     ends: column((result) => result.window_end),
     avg: stats('avg'), min: stats('min'), max: stats('max'), p95: stats('p95'),
   };
 }
 
 /** The one series of their events. */
-export function eventSeries(results) {
-  const column = (name) => Float64Array.from(results, (result) => result[name]);
-  return [{ name: 'events', colour: 'part-2', x: column('window_start'), ends: column('window_end'), y: column('event_count'), width: 2 }];
+export function eventSeries(results, step) {
+  const column = (read) => Float64Array.from(results, read);
+  const [x, ends] = [column((result) => startOf(result, step)), column((result) => result.window_end)];
+  return [{ name: 'events', colour: 'part-2', x, ends, y: column((result) => result.event_count), width: 2 }];
 }
 
 /** The series of a field's results: band, p95 and mean of each window. */
@@ -56,8 +59,8 @@ export class FieldChart {
 
   draw(store, view) {
     const field = view.field;
-    const window = store.windows[0];
-    const results = store.withOpen(store.first);
+    const window = store.first;
+    const results = store.withOpen(window?.name);
     const to = store.eventNow(results);
     const from = to - RANGES[view.range];
     const columns = resultColumns(results, field, window?.slide_seconds);
@@ -86,8 +89,9 @@ export class FieldChart {
   }
 
   numbers(store, view) {
-    const from = store.eventNow(store.withOpen(store.first)) - RANGES[view.range];
-    const results = store.withOpen(store.first).filter((result) => result.window_end > from);
+    const all = store.withOpen(store.first?.name);
+    const from = store.eventNow(all) - RANGES[view.range];
+    const results = all.filter((result) => result.window_end > from);
     return { name: `field-${view.field}`, columns: FIELD_COLUMNS, rows: fieldRows(results, view.field) };
   }
 }

@@ -117,6 +117,7 @@ export class Groups {
     if (!this.window) return { name: 'groups', columns: [], rows: [] };
     const columns = groupColumns(this.window, this.#view.field);
     const found = arrange(newestOfGroups(this.results), columns, this.#view.filter, this.#view.sort);
-    return { name: `groups-${this.window.name}`, columns: columns.map(([name]) => name), rows: found.map((result) => columns.map(([, read]) => read(result))) };
+    const rows = found.map((result) => columns.map(([, read]) => read(result)));
+    return { name: `groups-${this.window.name}`, columns: columns.map(([name]) => name), rows, isList: true };
   }
 }

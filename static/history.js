@@ -62,7 +62,7 @@ export class History {
     }
     this.#shown = key;
     byId('history-show').parentElement.hidden = view.group.length === 0;
-    if (view.group.length > 0) this.#drawGroup(view);
+    if (view.group.length > 0) this.#drawGroup(store, view);
     else this.#drawSource(store, view);
     this.#numbers.changed();
   }
@@ -90,7 +90,8 @@ export class History {
     more.replaceChildren(...names.map(button));
   }
 
-  #drawGroup({ field: wanted, group, groups }) {
+  #drawGroup({ windows }, { field: wanted, group, groups }) {
+    const step = windows.find(({ name }) => name === groups)?.slide_seconds;
     const results = this.results;
     const names = [...new Set(results.flatMap((result) => Object.keys(result.aggregates)))].sort();
     const chosen = [this.#choice, wanted, EVENTS].find((name) => name === EVENTS || names.includes(name));
@@ -99,26 +100,26 @@ export class History {
     write(byId('history-note'), `${count(results.length)} results of ${groups}`);
     const from = results[0]?.window_start ?? 0;
     const to = results.at(-1)?.window_end ?? 1;
-    if (chosen === EVENTS) this.#drawEvents(results, from, to);
-    else this.#drawField(results, chosen, from, to);
+    if (chosen === EVENTS) this.#drawEvents(results, step, from, to);
+    else this.#drawField(results, chosen, step, from, to);
     this.#offer([], '');
   }
 
-  #drawEvents(results, from, to) {
+  #drawEvents(results, step, from, to) {
     fillLegend(byId('history-legend'), [{ name: 'events', colour: 'part-2', text: count(results.at(-1)?.event_count) }]);
-    this.#show(from, to, eventSeries(results), true);
+    this.#show(from, to, eventSeries(results, step), true);
     const rows = results.map((result) => [result.window_start, result.window_end, result.event_count]);
     this.#rows = { name: 'group', columns: ['start', 'end', 'events'], rows };
   }
 
-  #drawField(results, field, from, to) {
+  #drawField(results, field, step, from, to) {
     const stats = results.findLast((result) => result.aggregates[field])?.aggregates[field];
     fillLegend(byId('history-legend'), [
       { name: 'avg', colour: 'part-1', text: measure(stats?.avg) },
       { name: 'p95', colour: 'part-4', text: measure(stats?.p95) },
       { name: 'min – max', colour: 'band', text: stats ? `${measure(stats.min)} – ${measure(stats.max)}` : NONE },
     ]);
-    this.#show(from, to, fieldSeries(resultColumns(results, field)), false);
+    this.#show(from, to, fieldSeries(resultColumns(results, field, step)), false);
     this.#rows = { name: `group-${field}`, columns: FIELD_COLUMNS, rows: fieldRows(results, field) };
   }
 

@@ -40,7 +40,7 @@ export class Mix {
   }
 
   numbers({ stats }) {
-    return { name: 'event-types', columns: ['type', 'events'], rows: Object.entries(stats?.event_types || {}).sort(byCount) };
+    return { name: 'event-types', columns: ['type', 'events'], rows: Object.entries(stats?.event_types || {}).sort(byCount), isList: true };
   }
 }
 
@@ -60,7 +60,7 @@ export const sources = {
   },
 
   numbers: ({ stats }) => ({
-    name: 'top-sources', columns: ['source', 'events'], rows: (stats?.top_sources || []).map(({ source, count: n }) => [source, n]),
+    name: 'top-sources', columns: ['source', 'events'], rows: (stats?.top_sources || []).map(({ source, count: n }) => [source, n]), isList: true,
   }),
 };
 
@@ -96,6 +96,7 @@ export const pipeline = {
     name: 'threads',
     columns: ['thread', 'core', 'pinned', 'busy', 'ring_len', 'ring_capacity', 'ring_high_water_mark'],
     rows: (stats?.threads || []).map(({ name, core, pinned, busy, ring }) => [name, core, pinned, busy, ring?.len, ring?.capacity, ring?.high_water_mark]),
+    isList: true,
   }),
 };
 
@@ -103,11 +104,10 @@ const FIELD_STATISTICS = ['avg', 'min', 'max', 'p95'];
 
 export const fields = {
   draw({ live, results, first }, view) {
-    const newest = live || results.get(first)?.at(-1);
-    if (!newest) return;
-    const state = live ? 'filling now' : 'closed';
-    put('live-when', `${newest.window}, ${range(newest.window_start, newest.window_end)}, ${state}, ${count(newest.event_count)} events`);
-    const names = Object.keys(newest.aggregates).sort().slice(0, FIELDS_SHOWN);
+    const newest = live || results.get(first?.name)?.at(-1);
+    const words = newest && [newest.window, range(newest.window_start, newest.window_end), live ? 'filling now' : 'closed', `${count(newest.event_count)} events`];
+    put('live-when', newest ? words.join(', ') : 'nothing is filling');
+    const names = Object.keys(newest?.aggregates || {}).sort().slice(0, FIELDS_SHOWN);
     fillRows(byId('fields'), names.map((name) => {
       const stats = newest.aggregates[name];
       return [{ text: name, key: name }, count(stats.count), ...FIELD_STATISTICS.map((statistic) => measure(stats[statistic]))];
@@ -121,10 +121,10 @@ export const fields = {
   },
 
   numbers({ live, results, first }) {
-    const newest = live || results.get(first)?.at(-1);
+    const newest = live || results.get(first?.name)?.at(-1);
     const columns = ['field', 'count', 'sum', 'avg', 'min', 'max', 'std', 'p50', 'p95', 'p99'];
     const rows = Object.entries(newest?.aggregates || {}).map(([name, stats]) => [name, ...columns.slice(1).map((column) => stats[column])]);
-    return { name: 'fields', columns, rows };
+    return { name: 'fields', columns, rows, isList: true };
   },
 };
 
@@ -133,8 +133,8 @@ const seconds = (iso) => Date.parse(iso) / 1000;
 export const alerts = {
   /** Newest first; the level is also a word, and one that is over is told, not shouted. */
   draw(store) {
-    const now = store.firing().length;
-    put('firing', store.alerts.length === 0 ? '' : now > 0 ? `${count(now)} firing` : 'none firing');
+    const now = store.firing.size;
+    put('firing', now > 0 ? `${count(now)} firing` : store.alerts.length > 0 ? 'none firing' : '');
     const create = () => make('li', {}, make('span', { className: 'level' }), make('span', { className: 'message' }), make('time'));
     fill(byId('alerts'), store.alerts.slice(-ALERTS_SHOWN).reverse(), create, (item, alert) => {
       const [level, message, when] = item.children;

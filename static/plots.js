@@ -104,7 +104,7 @@ function paintBand(context, { x, ends, y, low, alpha = 0.16 }, toX, toY) {
 function paintSteps(context, { x, ends, y }, toX, toY) {
   context.beginPath();
   for (let i = 0; i < x.length; i += 1) {
-    const joined = i > 0 && x[i] - ends[i - 1] < 1e-3;
+    const joined = i > 0 && Math.abs(x[i] - ends[i - 1]) < 1e-3;
     if (joined) context.lineTo(toX(x[i]), toY(y[i]));
     else context.moveTo(toX(x[i]), toY(y[i]));
     context.lineTo(toX(ends[i]), toY(y[i]));

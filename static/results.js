@@ -1,4 +1,4 @@
-// What is kept of results and alerts. Pure: lists in, lists out.
+// What is kept of results, alerts and names, and for how long. Pure.
 
 const boundsKey = ({ window_start: start, window_end: end }) => `${start}/${end}`;
 
@@ -31,7 +31,7 @@ export function newestOfGroups(list) {
 }
 
 /** Alerts that are the same rule for the same group. */
-const alertKey = ({ name, window, group }) => `${name}/${window}/${groupKey(group)}`;
+export const alertKey = ({ name, window, group }) => `${name}/${window}/${groupKey(group)}`;
 
 /** The newest `most` alerts, oldest first; those that both the stream and a load bring count once. */
 export function mergeAlerts(list, more, most) {
@@ -39,10 +39,19 @@ export function mergeAlerts(list, more, most) {
   return [...unlike.values()].sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0)).slice(-most);
 }
 
-/** The alerts that are still firing: of each rule and group the newest, if it says so. */
-export function firing(alerts) {
-  const newest = new Map(alerts.map((alert) => [alertKey(alert), alert]));
-  return [...newest.values()].filter(({ state }) => state === 'firing');
+/** Puts something into a map, behind all else; if these are too many, the one that was put longest ago goes. */
+export function put(map, key, value, most) {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size > most) map.delete(map.keys().next().value);
+}
+
+/** Sees names, which strangers choose, in a map of what is kept of some: those wanted have a place, also while they are
+ *  not seen, then those that have one already, then new ones in that of the longest unseen. `create()` makes what is kept. */
+export function see(map, names, most, wanted, create) {
+  const always = wanted.filter((name) => map.has(name) || names.includes(name));
+  const chosen = new Set([...always, ...names.filter((name) => map.has(name)), ...names]);
+  for (const name of [...chosen].slice(0, most)) put(map, name, map.get(name) ?? create(), most);
 }
 
 /** The value of what a bar or a column shows: `events`, or a statistic of a field. */

@@ -84,10 +84,16 @@ export function steady(before, lo, hi, parts = 4) {
   return round(lo, hi, parts);
 }
 
-function round(lo, hi, parts) {
-  if (lo === hi) {
-    const half = lo === 0 ? 1 : Math.abs(lo) * 0.1;
-    return lo === 0 ? [0, 1] : round(lo - half, hi + half, parts);
+// Strangers choose values. An axis ends where a sum of two ends, or a power of ten, would no longer be a number.
+const LEAST = 1e-300;
+const MOST = 4e307;
+const within = (x) => Math.max(-MOST, Math.min(MOST, x));
+
+function round(least, most, parts) {
+  const [lo, hi] = [within(least), within(most)];
+  if (hi - lo < LEAST) {
+    const half = Math.max(Math.abs(lo), Math.abs(hi)) * 0.1;
+    return half < LEAST ? [0, 1] : round(lo - half, hi + half, parts);
   }
   const step = niceStep(hi - lo, parts);
   return [tidy(Math.floor(lo / step + 1e-9) * step, step), tidy(Math.ceil(hi / step - 1e-9) * step, step)];

@@ -5,13 +5,34 @@ const SILENT_MS = 12000; // then the connection is taken for dead, whatever the 
 const RETRY_MS = 2000; // a refused stream (503) is not retried by the browser
 const WATCH_MS = 1000;
 
+/** Runs of a task of which only the newest counts. */
+export class Newest {
+  #last = new AbortController();
+  isRunning = false;
+
+  /** Runs `task(signal)`; the next run aborts the signal, whatever has become of this one by then. */
+  async run(task) {
+    this.#last.abort();
+    const mine = new AbortController();
+    this.#last = mine;
+    this.isRunning = true;
+    try {
+      return await task(mine.signal);
+    } finally {
+      if (!mine.signal.aborted) this.isRunning = false;
+    }
+  }
+}
+
 /** Calls `take(name, data)` for each event, `opened()` for each connection that stands, and
  *  `freshness(since)` with the time of the last event when that is too long ago, or null when
- *  events come again. `path(lastId)` promises what to connect to. */
+ *  events come again. `path(lastId, signal)` promises what to connect to, and gives up after some seconds. */
 export class Stream {
+  #connecting = new Newest();
   #source = null;
-  #openedAt = 0;
-  #heardAt = Date.now();
+  // Of a clock that nobody sets.
+  #triedAt = 0;
+  #heardAt = performance.now();
   #stale = false;
   #lastId = '';
 
@@ -22,15 +43,20 @@ export class Stream {
   }
 
   /** A new connection in the place of the old one, which goes on where that one ended. */
-  async connect() {
+  connect() {
     this.#source?.close();
     this.#source = null;
-    this.#openedAt = Date.now();
-    const began = this.#openedAt;
-    // The browser sends Last-Event-ID when it reconnects by itself; a new stream says it in its address.
-    const path = await this.path(this.#lastId).catch(() => null);
-    if (began !== this.#openedAt) return; // there has been another since
-    if (path === null) return this.#lost();
+    return this.#connecting.run(async (signal) => {
+      // The browser sends Last-Event-ID when it reconnects by itself; a new stream says it in its address.
+      const path = await this.path(this.#lastId, signal).catch(() => null);
+      if (signal.aborted) return;
+      this.#triedAt = performance.now();
+      if (path === null) this.#lost();
+      else this.#listen(path);
+    });
+  }
+
+  #listen(path) {
     const source = new EventSource(path);
     this.#source = source;
     source.onopen = () => this.opened();
@@ -48,7 +74,7 @@ export class Stream {
   }
 
   #heard(id) {
-    this.#heardAt = Date.now();
+    this.#heardAt = performance.now();
     if (id !== '') this.#lastId = id; // empty on a new connection until an event has one
     if (!this.#stale) return;
     this.#stale = false;
@@ -58,15 +84,16 @@ export class Stream {
   #lost() {
     if (this.#stale) return;
     this.#stale = true;
-    this.freshness(new Date(this.#heardAt));
+    this.freshness(new Date(Date.now() - (performance.now() - this.#heardAt)));
   }
 
   /** Sees what no event tells: a connection that is silent, or given up by the browser. */
   #watch() {
-    const now = Date.now();
+    const now = performance.now();
     if (now - this.#heardAt > STALE_MS) this.#lost();
+    if (this.#connecting.isRunning) return;
     const closed = !this.#source || this.#source.readyState === EventSource.CLOSED;
-    const since = Math.max(this.#openedAt, closed ? 0 : this.#heardAt);
+    const since = Math.max(this.#triedAt, closed ? 0 : this.#heardAt);
     if (now - since > (closed ? RETRY_MS : SILENT_MS)) this.connect();
   }
 }

@@ -1,5 +1,5 @@
 // An alert fires when values cross its threshold and is resolved when they come back: on the page as well as
-// at /api/alerts.
+// at /api/alerts. Another daemon knows nothing of it.
 
 import assert from 'node:assert/strict';
 import { HIGH_SENSOR_VALUE, launch, openPage, openSender, startDaemon, waitFor, waitUntil } from './harness.mjs';
@@ -16,7 +16,7 @@ ${HIGH_SENSOR_VALUE}`;
 
 const daemon = await startDaemon(RULE);
 const browser = await launch();
-const { page, complaints } = await openPage(browser, daemon.url);
+const { page, complaints } = await openPage(browser, daemon.url, { allow: /ERR_|loading failed|groups:/ });
 await waitUntil('no alerts', async () => assert.match(await page.locator('#alerts').innerText(), /No alerts yet/));
 
 const send = await openSender(daemon);
@@ -51,7 +51,15 @@ await waitUntil('its end on the page', async () => {
   assert.doesNotMatch(await page.locator('#health').innerText(), /firing/);
   assert.match(await page.locator('[data-slot="firing"]').innerText(), /none firing/);
 });
+
+await sendUntil('another alert', 91.5, async () => (await newest()).state === 'firing');
+await waitUntil('that on the page', async () => assert.match(await page.locator('#health').innerText(), /1 alert firing/));
+await daemon.end('SIGKILL');
+const second = await startDaemon(RULE, daemon);
+await waitUntil('a page of the new daemon, where nothing fires', async () =>
+  assert.match(await page.locator('#health').innerText(), /Waiting for the first event/));
+assert.match(await page.locator('[data-slot="firing"]').innerText(), /none firing/);
 assert.deepEqual(complaints, []);
 await browser.close();
-await daemon.end();
-console.log('ok: an alert fires and is resolved');
+await second.end();
+console.log('ok: an alert fires and is resolved, and ends with its daemon');

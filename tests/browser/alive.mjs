@@ -44,6 +44,11 @@ await waitUntil('all cards as the stream says, at speed', async () => {
   assert.ok(beside.newest.stats.processor.events_per_second > 1000);
   assert.deepEqual(shown, cardsOf(beside.newest.stats));
 });
+await waitUntil('the latencies as the stream says', async () => {
+  const shown = await page.locator('#delays-legend b').allInnerTexts();
+  const { p50, p99, p999 } = beside.newest.stats.processor.latency_ms;
+  assert.deepEqual(shown, [p50, p99, p999].map(text.millis));
+});
 await waitUntil('the window that is filling', async () => {
   const shown = await rowsOf(page, '#fields');
   const { live } = beside.newest;
@@ -178,12 +183,11 @@ await waitUntil('a window of the field under the pointer', async () => {
   assert.deepEqual([rows.min, rows.max, rows.p95], [min, max, p95].map(text.exact));
 });
 
-// Latency percentiles: each second's, and the newest in the legend.
-await waitUntil('the latencies', async () => {
-  const shown = await page.locator('#delays-legend b').allInnerTexts();
-  const { p50, p99, p999 } = beside.newest.stats.processor.latency_ms;
-  // At rest there is nothing to measure, and nothing is drawn.
-  assert.deepEqual(shown, beside.newest.stats.processor.latency_ms.max === 0 ? Array(3).fill(text.NONE) : [p50, p99, p999].map(text.millis));
+// At rest there is nothing to measure: neither the chart nor the card says that it took no time.
+await waitUntil('no latencies', async () => {
+  assert.equal(beside.newest.stats.processor.latency_ms.max, 0);
+  assert.deepEqual(await page.locator('#delays-legend b').allInnerTexts(), Array(3).fill(text.NONE));
+  for (const name of ['mean', 'p50', 'p99', 'p999']) assert.equal(await slotText(page, `latency-${name}`), text.NONE, name);
 });
 
 // Groups: sorted, filtered, and the history of one.

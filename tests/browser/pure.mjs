@@ -7,7 +7,6 @@ import * as text from './static/format.js';
 import * as results from './static/results.js';
 import * as scale from './static/scale.js';
 import { Series } from './static/series.js';
-import { Store } from './static/store.js';
 import { DEFAULTS, format, parse } from './static/view.js';
 
 test('steps are 1, 2 or 5 times a power of ten and cut into no more parts than asked', () => {
@@ -50,6 +49,20 @@ test('an axis stands still while values stay within it', () => {
   const [lo, hi] = scale.steady(null, 50, 50);
   assert.ok(lo < 50 && hi > 50, 'a flat line is in the middle');
   assert.deepEqual(scale.steady(null, 0, 0), [0, 1]);
+});
+
+test('an axis has bounds whatever the values are', () => {
+  const odd = [0, 5e-324, 1e-310, 1e-300, 1e-299, 1, 1 + 2 ** -52, 1e16, 1e300, 1e308, 1.5e308, Number.MAX_VALUE];
+  const all = [...odd, ...odd.map((x) => -x)];
+  for (const lo of all) {
+    for (const hi of all.filter((x) => x >= lo)) {
+      const [from, to] = scale.steady(null, lo, hi);
+      assert.ok(from < to && Number.isFinite(to - from), `${lo} to ${hi}: ${from} to ${to}`);
+      const marks = scale.ticks(from, to, 5);
+      assert.ok(marks.length > 0 && marks.length < 20 && marks.every(Number.isFinite), `${lo} to ${hi}: ${marks}`);
+    }
+  }
+  assert.deepEqual(scale.steady(null, -1e308, 1.5e308), [-4e307, 4e307], 'no further than an axis can go');
 });
 
 test('a logarithmic axis has whole decades', () => {
@@ -117,12 +130,30 @@ test('results are kept in order, bounded, and revisions take their predecessors\
   assert.deepEqual(results.newestOfGroups(groups).map((r) => [r.group.s, r.window_end]), [['a', 20], ['b', 10]]);
 });
 
-test('alerts count once, and those that are over do not fire', () => {
+test('alerts count once', () => {
   const alert = (time, state, name = 'hot') => ({ name, window: 'w', group: {}, state, time: `2026-01-01T00:00:0${time}Z` });
   const list = results.mergeAlerts([alert(1, 'firing')], [alert(3, 'resolved'), alert(1, 'firing'), alert(2, 'firing', 'cold')], 10);
   assert.deepEqual(list.map((a) => a.time.at(-2)), ['1', '2', '3']);
-  assert.deepEqual(results.firing(list).map((a) => a.name), ['cold']);
   assert.equal(results.mergeAlerts(list, [alert(4, 'firing')], 2).length, 2);
+});
+
+test('of names that strangers choose so many are kept: those wanted, those known, then new ones for the longest unseen', () => {
+  const kept = new Map();
+  const see = (...names) => results.see(kept, names, 3, ['main'], () => names.length);
+  const shown = () => [...kept.keys()].sort().join('');
+  see('a', 'b', 'main');
+  see('b', 'a', 'x', 'y', 'z');
+  assert.equal(shown(), 'abmain', 'what is seen all the time stays');
+  assert.equal(kept.get('a'), 3, 'as it is');
+  see('b', 'x');
+  assert.equal(shown(), 'bmainx', 'what is not goes');
+  see('p', 'q', 'r', 's');
+  assert.equal(shown(), 'mainpq', 'and what is wanted does not');
+  see(...Array.from({ length: 250 }, (_, i) => `n${i}`), 'late');
+  assert.equal(kept.size, 3);
+  kept.clear();
+  see('a', 'b', 'c', 'd', 'main');
+  assert.equal(shown(), 'abmain', 'also when all of them are new');
 });
 
 test('an address says what differs from the default, and nothing else gets in', () => {
@@ -153,64 +184,4 @@ test('drawing is done once a frame, and one part that fails takes no other with 
   assert.deepEqual([drawn, failures, frames.length], [['second', 'first'], ['second'], 0]);
   soon(first);
   assert.equal(frames.length, 1, 'and again');
-});
-
-const stats = (time, more = {}) => ({
-  timestamp: new Date(time * 1000).toISOString(), uptime_seconds: time - 1e9,
-  processor: { events_per_second: time, processing_time_ms: 1, latency_ms: { p50: 1, p99: 2, p999: 3, max: 4 } },
-  buffer: { utilization: 0 }, events: { dropped: 0, rejected: 0, late: 0 }, top_sources: [], ...more,
-});
-
-test('what is lost is counted over ten seconds', () => {
-  const store = new Store();
-  const lost = (time, rejected) => {
-    store.takeStats(stats(time, { events: { dropped: 0, rejected, late: 0 } }));
-    return store.losing.rejected;
-  };
-  const start = 1.7e9;
-  assert.equal(lost(start, 7), 0, 'what was lost before the page was opened is no news');
-  assert.equal(lost(start + 1, 9), 2);
-  for (let second = 2; second < 11; second += 1) lost(start + second, 9);
-  assert.equal(lost(start + 12, 9), 0);
-});
-
-test('sources are followed, so many and no more, and from a new daemon anew', () => {
-  const store = new Store();
-  const start = 1.7e9;
-  for (let second = 0; second < 500; second += 1) {
-    store.takeStats(stats(start + second, { top_sources: [{ source: 'always', count: second * 5 }, { source: `s${second}`, count: 1 }] }));
-  }
-  assert.ok(store.sources.size <= 64);
-  assert.equal(store.sources.get('always').length, 500);
-  store.takeStats(stats(start + 501, { uptime_seconds: 1 }));
-  assert.equal(store.sources.size, 0);
-  assert.equal(store.series.length, 501, 'rates go on');
-  store.takeStats(stats(start, { uptime_seconds: 2 }));
-  assert.equal(store.series.length, 1, 'but not when the clock was set back');
-});
-
-test('the past and what the stream brings meanwhile are one', () => {
-  const store = new Store();
-  const realtime = (end, more) => result(end, { window: 'realtime', ...more });
-  store.takeResult(realtime(10));
-  store.beginHistory();
-  store.takeLive(realtime(40, { final: false }));
-  store.takeResult(realtime(30));
-  store.takeResult(realtime(30, { revision: 1, event_count: 31 }));
-  store.takeHistory([{ name: 'realtime', group_by: [] }], new Map([['realtime', [realtime(20), realtime(30)]]]));
-  assert.deepEqual(store.results.get('realtime').map((r) => r.event_count), [20, 31]);
-  assert.deepEqual(store.withOpen('realtime').map((r) => r.window_end), [20, 30, 40]);
-  store.takeResult(realtime(40));
-  assert.deepEqual(store.withOpen('realtime').map((r) => r.window_end), [20, 30, 40], 'closed, no longer open');
-  for (let end = 50; end < 9000; end += 10) store.takeResult(realtime(end));
-  assert.equal(store.results.get('realtime').length, 400);
-});
-
-test('charts end now, or where a replay has got to', () => {
-  const store = new Store();
-  const now = Date.now() / 1000;
-  assert.ok(Math.abs(store.eventNow([result(now + 5)]) - now) < 1);
-  assert.equal(store.eventNow([result(1e9)]), 1e9);
-  store.takeStats(stats(now - 3600));
-  assert.ok(Math.abs(store.now() - (now - 3600)) < 1, 'by the daemon\'s clock');
 });
