@@ -18,7 +18,7 @@ use crate::event::{Member, field_name};
 pub(super) const TABLE: Table = Table {
     name: "window",
     help: "Windows of event time. A [[window]] in this file replaces all default windows. The first one is \
-           published live and drives the dashboard. docs/WINDOWS.md explains them.",
+           published live. docs/WINDOWS.md explains them.",
     keys: &[
         key("name", "letters, digits, _ and -"),
         key("kind", "\"tumbling\" with size; \"sliding\" with size and slide; \"session\" with gap"),

@@ -70,8 +70,16 @@ struct State {
     end_us: i64,
     revision: u32,
     value: f64,
-    /// What was told, once it fires: the message and the whole.
-    fired: Option<(String, Arc<str>)>,
+    /// Once it fires.
+    fired: Option<Fired>,
+}
+
+/// What was told when a rule fired.
+#[derive(Debug)]
+struct Fired {
+    at_us: i64,
+    message: String,
+    json: Arc<str>,
 }
 
 /// All rules and their states.
@@ -188,9 +196,11 @@ impl Alerts {
         changes
     }
 
-    /// What fires now, as it was told.
+    /// What fires now, as it was told, the newest last.
     pub fn firing(&self) -> Vec<Arc<str>> {
-        self.states.values().filter_map(|state| Some(Arc::clone(&state.fired.as_ref()?.1))).collect()
+        let mut firing: Vec<_> = self.states.values().filter_map(|state| state.fired.as_ref()).collect();
+        firing.sort_by_key(|fired| fired.at_us);
+        firing.into_iter().map(|fired| Arc::clone(&fired.json)).collect()
     }
 
     /// Windows and groups that states refer to.
@@ -229,7 +239,7 @@ fn fire(rule: &Rule, group: u32, state: &mut State, words: &Words<'_>) -> Change
     let bounds = (state.start_us, state.end_us, state.revision);
     let message = text::fill(&rule.alert, state.value, &text::values(&group_of(rule, group, words)));
     let change = change(rule, group, true, &message, bounds, Some(state.value), words);
-    state.fired = Some((message, Arc::clone(&change.json)));
+    state.fired = Some(Fired { at_us: words.now_us, message, json: Arc::clone(&change.json) });
     change
 }
 
@@ -241,7 +251,7 @@ fn resolved(
     by: Option<(&Closed, Option<f64>)>,
     words: &Words<'_>,
 ) -> Option<Change> {
-    let (message, _) = state.fired.as_ref()?;
+    let message = &state.fired.as_ref()?.message;
     let bounds = by.map_or((state.start_us, state.end_us, state.revision), |(closed, _)| {
         (closed.start_us, closed.end_us, closed.revision)
     });

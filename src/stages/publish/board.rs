@@ -184,9 +184,10 @@ impl Board {
         let _old = std::mem::replace(&mut self.lock().firing, firing);
     }
 
-    /// At most `limit` of the alerts that fire now.
+    /// The newest `limit` of the alerts that fire now, oldest first.
     pub fn firing(&self, limit: usize) -> Vec<Arc<str>> {
-        self.lock().firing.iter().take(limit).cloned().collect()
+        let inner = self.lock();
+        inner.firing[inner.firing.len().saturating_sub(limit)..].to_vec()
     }
 
     /// Keeps a dead letter.
@@ -285,5 +286,13 @@ mod tests {
         let grown = Kept { end_us: 25, json: "grown".into(), ..kept(20, Some("a")) };
         board.keep(0, grown, &[(10, 20)]);
         assert_eq!(texts(&board, 0, of(Some("a"))), ["0010", "grown"]);
+    }
+
+    #[test]
+    fn of_what_fires_the_newest_are_told() {
+        let board = Board::new(1, 10, 1_000);
+        board.set_firing(["a", "b", "c"].map(Arc::from).to_vec());
+        assert_eq!(board.firing(2), ["b", "c"].map(Arc::from));
+        assert_eq!(board.firing(9).len(), 3);
     }
 }

@@ -28,6 +28,7 @@ struct World {
     windows: Vec<Window>,
     groups: Groups,
     dictionary: Dictionary,
+    now_us: i64,
 }
 
 impl World {
@@ -42,7 +43,7 @@ impl World {
         for source in ["a", "b"] {
             dictionary.sources.pin(source);
         }
-        let mut world = Self { alerts: Alerts::default(), windows, groups, dictionary };
+        let mut world = Self { alerts: Alerts::default(), windows, groups, dictionary, now_us: 0 };
         assert_eq!(world.tell(|alerts, words| alerts.replace(rules, words)), [""; 0]);
         world
     }
@@ -50,7 +51,8 @@ impl World {
     /// Changes as "state message value".
     fn tell(&mut self, what: impl FnOnce(&mut Alerts, &Words<'_>) -> Vec<Change>) -> Vec<String> {
         let (windows, groups, dictionary) = (&self.windows, &self.groups, &self.dictionary);
-        let words = Words { windows, groups, dictionary, now_us: 0 };
+        self.now_us += 1;
+        let words = Words { windows, groups, dictionary, now_us: self.now_us };
         let text = |change: Change| {
             let json: serde_json::Value = serde_json::from_str(&change.json).unwrap();
             assert_eq!(change.fires, json["state"] == "firing");
@@ -104,6 +106,11 @@ fn only_changes_are_told() {
     assert_eq!(world.result(0, 50, 60.0), ["resolved a: 90 60.0"]);
     assert_eq!(world.alerts.firing().len(), 1);
     assert_eq!(world.result(0, 60, 90.0), ["firing a: 90 90.0"], "again");
+    // The newest is the last, whatever its group's number.
+    let firing = world.alerts.firing();
+    let messages =
+        firing.iter().map(|json| serde_json::from_str::<serde_json::Value>(json).unwrap()["message"].clone());
+    assert_eq!(messages.collect::<Vec<_>>(), ["b: 91", "a: 90"]);
 }
 
 #[test]
