@@ -29,6 +29,9 @@ use crate::aggregate::{Aggregate, Projection};
 /// Windows join one grid as long as the largest of them has no more slices than this;
 /// sizes with a tiny common divisor get a grid each instead.
 pub const MAX_SLICES_PER_WINDOW: i64 = 4_096;
+/// Nor do they where one late event could have so many slices merged again; the configuration allows no window more
+/// by itself.
+const MAX_REVISION: i64 = 10_000;
 /// Cleared aggregates kept for the next slices.
 const SPARE: usize = 64;
 /// Those that have taken more are not kept, bytes.
@@ -70,6 +73,12 @@ impl Member {
     /// The start of the first window that ends after `t`.
     fn first_ending_after(&self, t: i64) -> i64 {
         floor_to(t.saturating_sub(self.size_us), self.slide_us).saturating_add(self.slide_us)
+    }
+
+    /// Whether a late event has few enough slices of this size merged again.
+    fn revises_little(&self, slice_us: i64) -> bool {
+        let windows = (self.lateness_us.min(self.size_us) / self.slide_us).max(1);
+        self.lateness_us == 0 || windows.saturating_mul(self.size_us / slice_us) <= MAX_REVISION
     }
 
     /// An event behind the watermark: notes that it revises closed windows, if it does. Whether
@@ -141,6 +150,7 @@ impl Grid {
                 let slice_us = gcd(grid.slice_us, step_us);
                 let largest = grid.members.iter().map(|m| m.size_us).max();
                 largest.unwrap_or(0).max(size_us) / slice_us <= MAX_SLICES_PER_WINDOW
+                    && grid.members.iter().chain([&member]).all(|m| m.revises_little(slice_us))
             };
             match grids.iter_mut().find(|(family, grid)| *family == spec.family && fits(grid)) {
                 Some((_, grid)) => {
@@ -358,6 +368,26 @@ fn gcd(a: i64, b: i64) -> i64 {
 mod tests {
     use super::*;
     use crate::windowing::Spec;
+
+    /// Windows that would make each other's revisions too long have no slices in common.
+    #[test]
+    fn one_late_event_has_few_slices_merged_again() {
+        let spec = |size_us, slide_us, lateness_us| Spec {
+            kind: Kind::Aligned { size_us, slide_us },
+            family: 0,
+            lateness_us,
+            show: Projection::default(),
+        };
+        let grids = |windows| {
+            let grids = Grid::for_windows(&Layout { families: vec![Family::All], windows, started_us: None });
+            grids.iter().map(|grid| grid.slice_us).collect::<Vec<_>>()
+        };
+        let (late, fine) = (spec(100_000, 1_000, 100_000), spec(25, 25, 0));
+        assert_eq!(grids(vec![late.clone(), fine.clone()]), [1_000, 25]);
+        assert_eq!(grids(vec![fine.clone(), late]), [25, 1_000]);
+        assert_eq!(grids(vec![spec(100_000, 1_000, 0), fine]), [25], "none is revised");
+        assert_eq!(grids(vec![spec(10_000, 10_000, 30_000), spec(60_000, 1_000, 1_000)]), [1_000]);
+    }
 
     /// Windows that share their slices close: what the slices took is free again, but for a little that the next
     /// ones use.
