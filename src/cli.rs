@@ -205,7 +205,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         }
         Command::Load(args) => {
             let stop = stop_on_signal()?;
-            load::run(&args, &stop, &mut std::io::stdout().lock())?;
+            load::run(&args, &stop, &mut |text| say(text))?;
             Ok(0)
         }
         Command::Check(args) => {

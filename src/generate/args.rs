@@ -122,7 +122,7 @@ impl fmt::Display for GenerateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(what) => f.write_str(what),
-            Self::Connect(error) => write!(f, "{error}; is the daemon running?"),
+            Self::Connect(error) => error.fmt(f),
             Self::System(error) => error.fmt(f),
         }
     }
