@@ -380,3 +380,20 @@ fn what_flumen_config_prints_reads_back() {
 }
 
 const FULL_LIMITS: &str = "[limits]\nkeys = 100_000_000\n";
+
+#[test]
+fn numbers_of_any_radix_are_read_as_what_they_are() {
+    for (text, expected) in
+        [("0x50", 80.0), ("0b11", 3.0), ("0o777", 511.0), ("0xff", 255.0), ("1_000", 1e3), ("-7", -7.0)]
+    {
+        let alert = "[[alert]]\nname = \"a\"\nwindow = \"minute\"\nfield = \"value\"\nstatistic = \"max\"\n\
+                     level = \"info\"\nmessage = \"m\"\n";
+        let filter = "[[filter]]\nfield = \"value\"\n";
+        let config = from_toml(&format!("{alert}above = {text}\n{filter}max = {text}\n")).unwrap();
+        assert_eq!(
+            (config.alerts[0].above, config.filters[0].max),
+            (Some(expected), Some(expected)),
+            "{text}"
+        );
+    }
+}
