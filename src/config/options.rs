@@ -15,6 +15,9 @@ pub(super) use defaults::defaults;
 pub use documents::{default_tables, default_toml, markdown_table};
 pub use table::OPTIONS;
 
+/// The highest core that a thread can be pinned to: sets of cores have so many bits (sched_setaffinity(2)).
+const MAX_CORE: usize = 1_023;
+
 /// One option.
 pub struct Opt {
     /// `section.name`.
@@ -172,7 +175,7 @@ impl Opt {
                 format!("one of {}", quoted.join(", "))
             }
             Kind::Path(_) => "the path of a file such as \"/var/lib/flumen/deadletters.ndjson\"".to_owned(),
-            Kind::Cores(_) => "a list of core numbers such as [0, 2]".to_owned(),
+            Kind::Cores(_) => format!("a list of core numbers from 0 to {MAX_CORE} such as [0, 2]"),
             Kind::Texts(listed, _) => format!("a list of {} such as [{:?}]", listed.what, listed.example),
         }
     }
@@ -185,7 +188,14 @@ impl Opt {
 
     /// Sets the option from a file's value; the error says what was expected.
     pub fn set(&self, config: &mut Config, raw: &Raw<'_>) -> Result<(), String> {
-        self.try_set(config, raw).ok_or_else(|| self.expected())
+        self.try_set(config, raw).ok_or_else(|| {
+            let unresolved = match (&self.kind, raw) {
+                (Kind::Address(_), Raw::Text(text)) => host(text),
+                _ => None,
+            };
+            let why = unresolved.map_or(String::new(), |host| format!("; {host:?} cannot be resolved"));
+            self.expected() + &why
+        })
     }
 
     /// Sets the option from text (environment, flags).
@@ -226,8 +236,8 @@ impl Opt {
                 *place(config) = names_a_file.then(|| (*text).to_owned())?;
             }
             (Kind::Cores(place), Raw::List(list)) => {
-                let cores: Result<_, _> = list.iter().map(|text| text.parse()).collect();
-                *place(config) = cores.ok()?;
+                let core = |text: &&str| text.parse().ok().filter(|core| *core <= MAX_CORE);
+                *place(config) = list.iter().map(core).collect::<Option<_>>()?;
             }
             (Kind::Texts(listed, place), Raw::Texts(list)) => {
                 let all_good = list.iter().all(|text| (listed.is_good)(text));
@@ -263,6 +273,12 @@ fn split(text: &str) -> Vec<&str> {
     let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let items = inner.split(',').map(|item| item.trim().trim_matches('"'));
     items.filter(|item| !item.is_empty()).collect()
+}
+
+/// The name in `name:port`.
+fn host(text: &str) -> Option<&str> {
+    let (host, port) = text.rsplit_once(':')?;
+    (!host.is_empty() && port.parse::<u16>().is_ok()).then_some(host)
 }
 
 fn address(text: &str) -> Option<SocketAddr> {

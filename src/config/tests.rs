@@ -397,3 +397,22 @@ fn numbers_of_any_radix_are_read_as_what_they_are() {
         );
     }
 }
+
+/// The kernel's sets of cores end there, and pinning to one behind ended the daemon.
+#[test]
+fn cores_have_numbers_that_a_set_of_cores_has() {
+    let cores = |text: &str| from_toml(&format!("[threads]\ncores = {text}\n"));
+    assert_eq!(cores("[1023, 0]").unwrap().threads.cores, [1_023, 0]);
+    for text in ["[1024]", "[0, 5000]"] {
+        let said = cores(text).unwrap_err().to_string();
+        assert!(said.contains("expected a list of core numbers from 0 to 1023"), "{said}");
+    }
+}
+
+#[test]
+fn a_name_that_cannot_be_resolved_is_named() {
+    complains(
+        "[http]\nlisten = \"nowhere.invalid:8001\"",
+        "(port 0 takes any); \"nowhere.invalid\" cannot be resolved",
+    );
+}
