@@ -79,6 +79,7 @@ fn later_layers_win() {
     std::fs::write(&dir, "[threads]\ningest = 1\nwindow = 1\n[http]\nlisten = \"127.0.0.1:1\"").unwrap();
     let Loaded { config, origins } = load(&Sources {
         file: Some(&dir),
+        again: false,
         env: vec![
             ("FLUMEN_THREADS_WINDOW".into(), "2".into()),
             ("FLUMEN_HTTP_LISTEN".into(), "127.0.0.1:2".into()),
@@ -415,4 +416,47 @@ fn a_name_that_cannot_be_resolved_is_named() {
         "[http]\nlisten = \"nowhere.invalid:8001\"",
         "(port 0 takes any); \"nowhere.invalid\" cannot be resolved",
     );
+}
+
+#[test]
+fn what_cannot_work_together_is_an_error() {
+    let listen = |ingest: &str, http: &str| {
+        from_toml(&format!("[ingest]\nlisten = {ingest:?}\n[http]\nlisten = {http:?}\n"))
+    };
+    for (ingest, http) in [
+        ("127.0.0.1:9000", "127.0.0.1:9000"),
+        ("[::1]:9000", "[::1]:9000"),
+        ("0.0.0.0:9000", "127.0.0.1:9000"),
+        ("127.0.0.1:9000", "0.0.0.0:9000"),
+    ] {
+        let said = listen(ingest, http).unwrap_err().to_string();
+        let expected = format!(
+            "flumen.toml:4: http.listen = {http:?}: expected another address than ingest.listen has ({ingest})"
+        );
+        assert!(said.starts_with(&expected), "{said}");
+    }
+    for (ingest, http) in [
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("127.0.0.1:9000", "127.0.0.2:9000"),
+        ("127.0.0.1:9000", "127.0.0.1:9001"),
+        ("0.0.0.0:9000", "[::1]:9000"),
+    ] {
+        assert!(listen(ingest, http).is_ok(), "{ingest} {http}");
+    }
+    let memory = |text: &str| from_toml(&format!("[limits]\nmemory = {text}\n"));
+    assert!(memory("0").is_ok() && memory("\"16MiB\"").is_ok());
+    complains(
+        "[limits]\nmemory = 512\n",
+        "flumen.toml:2: limits.memory = \"512B\": expected at least \"16MiB\", or 0 (a bare number is bytes)",
+    );
+}
+
+#[test]
+fn variables_that_kubernetes_makes_are_refused_with_the_way_out() {
+    for name in ["FLUMEN_SERVICE_HOST", "FLUMEN_PORT", "FLUMEN_PORT_8000_TCP", "FLUMEN_SERVICE_PORT_HTTP"] {
+        let env = vec![(name.into(), "tcp://10.0.0.1:8000".into())];
+        let said = load(&Sources { env, ..Sources::default() }).unwrap_err().to_string();
+        assert!(said.starts_with(&format!("{name}: unknown variable; Kubernetes ")), "{said}");
+        assert!(said.contains("enableServiceLinks: false"), "{said}");
+    }
 }
