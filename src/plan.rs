@@ -190,6 +190,16 @@ impl Plan {
                 if n == 1 { "" } else { "s" }
             ));
         }
+        plan.note_cores(config, machine, n);
+        let (lasting, limit) = (plan.lasting_bytes(), config.limits.memory);
+        if limit > 0 && lasting > limit {
+            plan.notes.push(format!(
+                "rings, pools and history may take {} MiB of the {} MiB of limits.memory: reading could stop for good; \
+                 publish.history_bytes is the largest part that can be made smaller",
+                lasting >> 20,
+                limit >> 20
+            ));
+        }
         if shards > 1 && WindowPlan::new(&config.windows).route == Route::First {
             plan.notes.push(String::from(
                 "the session windows have no member of group_by in common, so that all events go to window-0; \
@@ -197,6 +207,30 @@ impl Plan {
             ));
         }
         plan
+    }
+
+    /// Cores that are not there, and too few for threads that never sleep; `n` are reckoned with.
+    fn note_cores(&mut self, config: &Config, machine: &Machine, n: usize) {
+        let missing = config.threads.cores.iter().filter(|core| !machine.cores.contains(core));
+        let missing: Vec<_> = missing.map(usize::to_string).collect();
+        if config.threads.pin && !machine.cores.is_empty() && !missing.is_empty() {
+            self.notes.push(format!(
+                "threads.cores names {}, which this process may not use (only {:?}): threads placed there will not \
+                 be pinned",
+                missing.join(", "),
+                machine.cores
+            ));
+        }
+        // HTTP sleeps all the same.
+        let busy = self.ingest.len() + self.parse.len() + self.window.len() + 1;
+        if self.spin && busy > n {
+            self.notes.push(format!(
+                "threads.idle = \"spin\" keeps {busy} threads busy, and there {} {n} core{}: they keep each other \
+                 from working; \"park\" does not",
+                if n == 1 { "is" } else { "are" },
+                if n == 1 { "" } else { "s" }
+            ));
+        }
     }
 
     /// Reckons with descriptors. Where fewer may be had than all connections could take, HTTP keeps a
@@ -369,6 +403,27 @@ mod tests {
         }
         let few = plan(1_024);
         assert_eq!((few.connections, few.http_connections), (660, 55));
+    }
+
+    #[test]
+    fn what_the_machine_or_the_limit_has_no_room_for_is_noted() {
+        let notes = |change: fn(&mut Config), cores: usize| {
+            let mut config = Config::default();
+            change(&mut config);
+            let machine = Machine { cores: (0..cores).collect(), descriptors: usize::MAX };
+            Plan::new(&config, &machine).notes.join("\n")
+        };
+        assert_eq!(notes(|_| {}, 4), "");
+        let cores = notes(|config| config.threads.cores = vec![0, 7, 1, 900], 4);
+        assert!(cores.starts_with("threads.cores names 7, 900, which"), "{cores}");
+        let spin = |config: &mut Config| config.threads.idle = Idle::Spin;
+        assert!(notes(spin, 3).contains("keeps 4 threads busy, and there are 3 cores"), "{}", notes(spin, 3));
+        assert_eq!(notes(spin, 4), "");
+        let memory = notes(|config| config.limits.memory = 16 << 20, 4);
+        assert!(
+            memory.contains("MiB of the 16 MiB of limits.memory: reading could stop for good"),
+            "{memory}"
+        );
     }
 
     #[test]
