@@ -28,6 +28,8 @@ pub struct Opt {
     pub help: &'static str,
     /// What a reload does with it.
     pub reload: Reload,
+    /// Whether a size of 0 is good besides those within bounds.
+    pub zero: bool,
 }
 
 /// What a reload (SIGHUP) does with a changed option.
@@ -162,7 +164,8 @@ impl Opt {
                 let small = *max < 1 << 20;
                 let (min, max) = (format_size(*min), format_size(*max));
                 let example = if small { format!("{max:?}") } else { "\"64KiB\" or \"1MiB\"".to_owned() };
-                format!("a size from {min} to {max} such as {example}")
+                let zero = if self.zero { "0 or " } else { "" };
+                format!("{zero}a size from {min} to {max} such as {example}")
             }
             Kind::Span(min, max, _) => {
                 let [min, max] = [min, max].map(|ms| format_duration(Duration::from_millis(*ms)));
@@ -220,7 +223,8 @@ impl Opt {
             }
             (Kind::Size(min, max, place), Raw::Text(text) | Raw::Whole(text)) => {
                 let value = parse_size(text)?;
-                *place(config) = (*min..=*max).contains(&value).then_some(value)?;
+                let good = (*min..=*max).contains(&value) || self.zero && value == 0;
+                *place(config) = good.then_some(value)?;
             }
             (Kind::Span(min, max, place), Raw::Text(text)) => {
                 // What cannot be shown could not be read back.
