@@ -160,7 +160,9 @@ impl ConfigArgs {
 
     /// The configuration file, if one is named.
     fn file(&self) -> Option<PathBuf> {
-        self.config.clone().or_else(|| std::env::var_os("FLUMEN_CONFIG").map(PathBuf::from))
+        // An empty variable names none, as one that is not set.
+        let variable = || std::env::var_os("FLUMEN_CONFIG").filter(|name| !name.is_empty());
+        self.config.clone().or_else(|| variable().map(PathBuf::from))
     }
 
     /// The flags that set an option, weakest first.
@@ -187,7 +189,7 @@ pub fn main() -> u8 {
     match run(Cli::parse()) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("flumen: {}", failure.message);
+            complain(&failure.message);
             failure.code
         }
     }
@@ -205,12 +207,12 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         }
         Command::Load(args) => {
             let stop = stop_on_signal()?;
-            load::run(&args, &stop, &mut std::io::stdout().lock())?;
+            load::run(&args, &stop, &mut |text| say(text))?;
             Ok(0)
         }
         Command::Check(args) => {
             let args = CheckArgs { config: args.config.with_file(args.file), file: None, ..args };
-            let config = load_config(&args.config)?.config;
+            let config = load_config(&args.config, false)?.config;
             let what = match args.config.file() {
                 Some(file) => file.display().to_string(),
                 None => "no file was named: defaults, environment and flags".to_owned(),
@@ -222,7 +224,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
             Ok(0)
         }
         Command::Config(args) => {
-            let loaded = load_config(&args.config.with_file(args.file))?;
+            let loaded = load_config(&args.config.with_file(args.file), false)?;
             let text = if args.json {
                 format!("{:#}\n", effective::json(&loaded, args.changed))
             } else {
@@ -248,6 +250,11 @@ fn run(cli: Cli) -> Result<u8, Failure> {
             Ok(0)
         }
     }
+}
+
+/// Says what is wrong; if nobody hears it, the exit code does.
+fn complain(message: &str) {
+    writeln!(std::io::stderr(), "flumen: {message}").ok();
 }
 
 /// Prints; whoever reads no further has what it wanted.
@@ -277,10 +284,11 @@ fn stop_on_signal() -> std::io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn load_config(args: &ConfigArgs) -> Result<Loaded, Failure> {
+/// `again`: at a reload.
+fn load_config(args: &ConfigArgs, again: bool) -> Result<Loaded, Failure> {
     let file = args.file();
     let (env, flags) = (std::env::vars_os().collect(), args.flags().collect());
-    let sources = Sources { file: file.as_deref(), env, flags };
+    let sources = Sources { file: file.as_deref(), again, env, flags };
     config::load(&sources).map_err(Failure::config)
 }
 

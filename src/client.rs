@@ -24,11 +24,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct ClientError {
     url: String,
     what: String,
+    remedy: &'static str,
 }
 
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.url, self.what)
+        write!(f, "{}: {}{}", self.url, self.what, self.remedy)
     }
 }
 
@@ -44,7 +45,7 @@ pub struct Url {
 impl Url {
     /// Reads `ws://host:port/path?query`; port 80 by default.
     pub fn parse(text: &str) -> Result<Self, ClientError> {
-        let error = |what: &str| ClientError { url: text.to_owned(), what: what.to_owned() };
+        let error = |what: &str| ClientError { url: text.to_owned(), what: what.to_owned(), remedy: "" };
         let rest = match text.split_once("://") {
             Some(("ws", rest)) => rest,
             Some(("wss", _)) => return Err(error("TLS is not spoken here; put a proxy in front")),
@@ -70,7 +71,17 @@ impl Url {
     }
 
     fn error(&self, what: impl fmt::Display) -> ClientError {
-        ClientError { url: self.text.clone(), what: what.to_string() }
+        ClientError { url: self.text.clone(), what: what.to_string(), remedy: "" }
+    }
+
+    /// No connection could be made.
+    fn unreachable(&self, error: &io::Error) -> ClientError {
+        let remedy = match error.raw_os_error() {
+            // The daemon has nothing to do with it.
+            Some(libc::EMFILE | libc::ENFILE) => "; more descriptors are needed (ulimit -Hn)",
+            _ => "; is the daemon running?",
+        };
+        ClientError { remedy, ..self.error(error) }
     }
 }
 
@@ -113,11 +124,11 @@ pub struct Client {
 impl Client {
     /// Connects and shakes hands, at most some seconds.
     pub fn connect(url: &Url) -> Result<Self, ClientError> {
-        let addresses = url.authority.to_socket_addrs().map_err(|e| url.error(e))?;
+        let addresses = url.authority.to_socket_addrs().map_err(|e| url.unreachable(&e))?;
         let mut last = url.error("the host has no address");
         for address in addresses {
             let connected = std::net::TcpStream::connect_timeout(&address, CONNECT_TIMEOUT);
-            match connected.map_err(|e| url.error(e)).and_then(|s| Self::shake_hands(url, s)) {
+            match connected.map_err(|e| url.unreachable(&e)).and_then(|s| Self::shake_hands(url, s)) {
                 Ok(client) => return Ok(client),
                 Err(error) => last = error,
             }
@@ -165,6 +176,17 @@ impl Client {
 
     /// Writes what the socket takes; says whether everything has gone.
     pub fn flush(&mut self) -> Result<bool, ClientError> {
+        let result = self.write();
+        // What has gone goes, and what is left is moved at most once for each byte that has: whoever queues while
+        // the socket is full, again and again, keeps little more than the backlog.
+        if self.written > self.out.len() / 2 {
+            self.out.drain(..self.written);
+            self.written = 0;
+        }
+        result
+    }
+
+    fn write(&mut self) -> Result<bool, ClientError> {
         while self.written < self.out.len() {
             match self.stream.write(&self.out[self.written..]) {
                 Ok(n) if n > 0 => {
@@ -177,8 +199,6 @@ impl Client {
                 Err(e) => return Err(self.url.error(e)),
             }
         }
-        self.out.clear();
-        self.written = 0;
         Ok(true)
     }
 
@@ -265,6 +285,44 @@ mod tests {
         for bad in ["http://x/", "wss://x/", "ws:///x", "x"] {
             assert!(Url::parse(bad).unwrap_err().to_string().contains(bad));
         }
+    }
+
+    #[test]
+    fn an_error_has_a_remedy_that_fits() {
+        let url = Url::parse("ws://localhost:1/").unwrap();
+        let text = |code| url.unreachable(&io::Error::from_raw_os_error(code)).to_string();
+        assert!(text(libc::ECONNREFUSED).ends_with("; is the daemon running?"));
+        assert!(text(libc::EMFILE).ends_with("(ulimit -Hn)") && !text(libc::EMFILE).contains("daemon"));
+        assert!(!Url::parse("ws:///x").unwrap_err().to_string().contains("daemon"));
+    }
+
+    #[test]
+    fn what_has_been_written_takes_no_room_though_something_is_always_left() {
+        const BACKLOG: usize = 1 << 20;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("ws://{}/", listener.local_addr().unwrap())).unwrap();
+        let (go, told) = std::sync::mpsc::sync_channel::<()>(0);
+        let server = std::thread::spawn(move || {
+            let mut stream = tungstenite::accept(listener.accept().unwrap().0).unwrap().into_inner();
+            let mut bytes = vec![0; BACKLOG];
+            while told.recv().is_ok() && stream.read(&mut bytes).is_ok() {}
+        });
+        let mut client = Client::connect(&url).unwrap();
+        // Else the kernel may take any backlog at once, and then everything has gone for a moment.
+        socket2::SockRef::from(&client.stream).set_send_buffer_size(BACKLOG / 4).unwrap();
+        let payload = vec![b'x'; BACKLOG / 16];
+        let (mut queued, mut kept) = (0, 0);
+        while queued < 64 * BACKLOG {
+            while client.backlog() < BACKLOG || client.flush().unwrap() {
+                client.queue(&payload);
+                queued += payload.len();
+            }
+            kept = kept.max(client.out.len());
+            go.send(()).unwrap();
+        }
+        assert!(kept < 4 * BACKLOG, "{kept} bytes are kept of {queued}");
+        drop((go, client));
+        server.join().unwrap();
     }
 
     #[test]

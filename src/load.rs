@@ -8,19 +8,20 @@
 //! ticks are spread over the interval, and so are the ticks in which an event is due when that is
 //! not every one: 100 clients at 1,000/s are an event a millisecond, not 100 at once.
 
+pub mod args;
 pub mod report;
 
 use std::collections::VecDeque;
-use std::fmt;
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::client::{Client, ClientError, Notice, Url};
+use crate::client::{Client, Notice, Url};
+use crate::runtime::descriptors;
+pub use args::{LoadArgs, LoadError};
 pub use report::Report;
 
 /// Patience with the last acks.
@@ -31,72 +32,10 @@ const PAUSE: Duration = Duration::from_secs(2);
 const MAX_NS: u64 = 120_000_000_000;
 /// Bytes queued for a client beyond which its sends wait (their intended times stay).
 const MAX_BACKLOG: usize = 4 * 1024 * 1024;
+/// Descriptors besides those of the clients.
+const OWN_DESCRIPTORS: usize = 64;
 /// The prototype's four steps: clients, events per second.
 const SUITE: [(u32, f64); 4] = [(10, 1_000.0), (20, 5_000.0), (50, 10_000.0), (100, 25_000.0)];
-
-/// Flags of `flumen load`.
-#[derive(Clone, Debug, clap::Args)]
-pub struct LoadArgs {
-    /// Where to send
-    #[arg(long, default_value = "ws://localhost:8000/ws/ingest")]
-    pub url: String,
-    /// Connections
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub clients: u32,
-    /// Events per second, over all clients
-    #[arg(long, default_value_t = 1_000.0)]
-    pub rate: f64,
-    /// Seconds (of each step)
-    #[arg(long, default_value_t = 30.0)]
-    pub duration: f64,
-    /// Four steps: 10 x 1,000/s, 20 x 5,000/s, 50 x 10,000/s, 100 x 25,000/s
-    #[arg(long, conflicts_with_all = ["clients", "rate"])]
-    pub suite: bool,
-    /// How often each client sends what is due, ms
-    #[arg(long, default_value_t = 10.0)]
-    pub batch_ms: f64,
-    /// Send each event in a write of its own, not all that are due in one
-    #[arg(long)]
-    pub write_each: bool,
-    /// Sources that the events come from, in turn; 0: one a client
-    #[arg(long, default_value_t = 0)]
-    pub sources: u32,
-    /// Print JSON (an array of steps)
-    #[arg(long)]
-    pub json: bool,
-    /// Write the percentile distribution in HdrHistogram's text form; a suite writes FILE-1 to -4
-    #[arg(long, value_name = "FILE")]
-    pub hgrm: Option<PathBuf>,
-}
-
-/// Why a run could not be made.
-#[derive(Debug)]
-pub enum LoadError {
-    /// A flag makes no sense.
-    Flag(String),
-    /// A connection failed at the start.
-    Connect(ClientError),
-    /// The system refused something.
-    System(std::io::Error),
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag(what) => f.write_str(what),
-            Self::Connect(error) => write!(f, "{error}; is the daemon running?"),
-            Self::System(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for LoadError {}
-
-impl From<std::io::Error> for LoadError {
-    fn from(error: std::io::Error) -> Self {
-        Self::System(error)
-    }
-}
 
 /// Frames sent for one tick and not acknowledged yet.
 struct Batch {
@@ -117,22 +56,32 @@ struct Peer {
     rejected: u64,
 }
 
-/// Runs one step or the suite and prints the reports to `out`.
-pub fn run(args: &LoadArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<Vec<Report>, LoadError> {
-    let positive = |flag: &str, value: f64| {
-        if value > 0.0 && value.is_finite() {
-            Ok(())
-        } else {
-            Err(LoadError::Flag(format!("{flag} {value}: expected a number above 0")))
-        }
-    };
-    positive("--rate", args.rate)?;
-    positive("--duration", args.duration)?;
-    positive("--batch-ms", args.batch_ms)?;
+/// Runs one step or the suite and has the reports said.
+pub fn run(
+    args: &LoadArgs,
+    stop: &AtomicBool,
+    say: &mut dyn FnMut(String) -> io::Result<()>,
+) -> Result<Vec<Report>, LoadError> {
+    args.check()?;
+    let mut reports = Vec::new();
+    let outcome = steps(args, stop, say, &mut reports);
+    // The steps that were made count, whatever became of the next one.
+    if args.json && (outcome.is_ok() || !reports.is_empty()) {
+        let all: Vec<_> = reports.iter().map(Report::to_json).collect();
+        say(format!("{}\n", serde_json::Value::Array(all)))?;
+    }
+    outcome.map(|()| reports)
+}
+
+fn steps(
+    args: &LoadArgs,
+    stop: &AtomicBool,
+    say: &mut dyn FnMut(String) -> io::Result<()>,
+    reports: &mut Vec<Report>,
+) -> Result<(), LoadError> {
     let url = Url::parse(&args.url).map_err(LoadError::Connect)?.with_acks();
     let one = [(args.clients, args.rate)];
     let steps: &[(u32, f64)] = if args.suite { &SUITE } else { &one };
-    let mut reports = Vec::new();
     for (at, &(clients, rate)) in steps.iter().enumerate() {
         if at > 0 && !stop.load(Ordering::Relaxed) {
             std::thread::sleep(PAUSE);
@@ -142,20 +91,16 @@ pub fn run(args: &LoadArgs, stop: &AtomicBool, out: &mut dyn Write) -> Result<Ve
         }
         let (report, latencies) = step(args, &url, clients, rate, stop)?;
         if !args.json {
-            writeln!(out, "{report}")?;
+            say(format!("{report}\n"))?;
         }
+        reports.push(report);
         if let Some(file) = &args.hgrm {
             let file = report::numbered(file, args.suite.then_some(at + 1));
             std::fs::write(&file, report::hgrm(&latencies))
                 .map_err(|error| LoadError::Flag(format!("--hgrm {}: {error}", file.display())))?;
         }
-        reports.push(report);
     }
-    if args.json {
-        let all: Vec<_> = reports.iter().map(Report::to_json).collect();
-        writeln!(out, "{}", serde_json::Value::Array(all))?;
-    }
-    Ok(reports)
+    Ok(())
 }
 
 struct Step {
@@ -179,6 +124,7 @@ fn step(
     rate: f64,
     stop: &AtomicBool,
 ) -> Result<(Report, Histogram<u64>), LoadError> {
+    descriptors::allow(clients as usize + OWN_DESCRIPTORS)?;
     let tick_ns = (args.batch_ms * 1e6) as u64;
     let latencies =
         Histogram::new_with_bounds(1_000, MAX_NS, 3).map_err(|error| LoadError::Flag(error.to_string()))?;
@@ -218,18 +164,22 @@ fn step(
         let next_ns = step.send_due(until_ns);
         step.turn(&mut events, next_ns.min(until_ns))?;
     }
-    let seconds = step.now_ns() as f64 / 1e9;
+    let end_ns = step.now_ns();
+    // What came due while the last turn slept.
+    step.send_due(end_ns.min(until_ns));
+    let intended = step.intended(end_ns.min(until_ns));
     let deadline = Instant::now() + FINISH;
     while Instant::now() < deadline && step.peers.iter().any(Peer::waits) {
         let soon_ns = step.now_ns() + 1_000_000;
         step.turn(&mut events, soon_ns)?;
     }
+    step.give_up();
     let sum = |pick: fn(&Peer) -> u64| step.peers.iter().map(pick).sum::<u64>();
     let report = Report {
         clients,
         rate,
-        seconds,
-        intended: rate * seconds.min(args.duration),
+        seconds: end_ns as f64 / 1e9,
+        intended,
         sent: step.sent,
         writes: sum(|p| p.client.as_ref().map_or(0, |c| c.writes)),
         applied: sum(|p| p.accepted),
@@ -253,6 +203,25 @@ impl Step {
         self.start.elapsed().as_nanos() as u64
     }
 
+    /// Events that were due before `end_ns`, whether they could be sent or not.
+    fn intended(&self, end_ns: u64) -> u64 {
+        let clients = self.peers.len() as f64;
+        let due = |(at, peer): (usize, &Peer)| {
+            let missed = end_ns.saturating_sub(peer.next_ns).div_ceil(self.tick_ns);
+            due(peer.ticks + missed, self.per_tick, at as f64 / clients)
+        };
+        self.peers.iter().enumerate().map(due).sum()
+    }
+
+    /// What is still waiting took this long at the least; without it, the worst would not be in the figures.
+    fn give_up(&mut self) {
+        let now_ns = self.now_ns();
+        for batch in self.peers.iter().flat_map(|peer| &peer.waiting) {
+            let waited_ns = now_ns.saturating_sub(batch.intended_ns);
+            self.latencies.saturating_record_n(waited_ns, batch.last - batch.first + 1);
+        }
+    }
+
     /// Sends whatever is due; returns when the next tick is.
     fn send_due(&mut self, until_ns: u64) -> u64 {
         let now_ns = self.now_ns();
@@ -264,10 +233,9 @@ impl Step {
             };
             let (mut queued, mut failed) = (false, false);
             while peer.next_ns <= now_ns && peer.next_ns < until_ns && client.backlog() < MAX_BACKLOG {
-                peer.ticks += 1;
-                let due = due(peer.ticks, self.per_tick, at as f64 / clients);
+                let due = due(peer.ticks + 1, self.per_tick, at as f64 / clients);
                 let first = client.frames + 1;
-                while peer.scheduled < due {
+                while peer.scheduled < due && client.backlog() < MAX_BACKLOG {
                     peer.scheduled += 1;
                     let source = source(at as u64, clients as u64, peer.scheduled, self.sources);
                     event(at, source, peer.scheduled, &mut self.payload);
@@ -280,7 +248,11 @@ impl Step {
                     peer.waiting.push_back(Batch { intended_ns: peer.next_ns, first, last: client.frames });
                     queued = true;
                 }
-                peer.next_ns += self.tick_ns;
+                // A tick that found no room for all of its events goes on the next time.
+                if peer.scheduled >= due {
+                    peer.ticks += 1;
+                    peer.next_ns += self.tick_ns;
+                }
             }
             next_ns = next_ns.min(peer.next_ns);
             if failed || (queued && client.flush().is_err()) {
@@ -310,7 +282,7 @@ impl Step {
             let Some(client) = peer.client.as_mut() else {
                 continue;
             };
-            let mut failed = event.is_writable() && client.backlog() > 0 && client.flush().is_err();
+            let mut failed = false;
             if event.is_readable() || event.is_read_closed() {
                 let (waiting, latencies, start) = (&mut peer.waiting, &mut self.latencies, self.start);
                 let (all_accepted, all_rejected) = (&mut peer.accepted, &mut peer.rejected);
@@ -322,8 +294,10 @@ impl Step {
                         acknowledge(waiting, latencies, seq, now_ns);
                     }
                 });
-                failed |= received.is_err();
+                failed = received.is_err();
             }
+            // What had no room before, and answers to pings that have just come.
+            failed |= client.backlog() > 0 && client.flush().is_err();
             if failed {
                 peer.client = None;
                 self.connection_errors += 1;

@@ -50,7 +50,6 @@ pub struct Supervisor {
     ended: Receiver<Ended>,
     /// For starting threads that report here.
     pub spawner: Spawner,
-    wake: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// Why main woke up.
@@ -83,12 +82,7 @@ impl Supervisor {
             // A full pair wakes main just as well.
             drop((&waker).write(&[0]));
         });
-        Ok(Self { stream, stop, reload, ended, spawner: Spawner::new(tx, Arc::clone(&wake)), wake })
-    }
-
-    /// Wakes main when called.
-    pub fn waker(&self) -> Arc<dyn Fn() + Send + Sync> {
-        Arc::clone(&self.wake)
+        Ok(Self { stream, stop, reload, ended, spawner: Spawner::new(tx, wake) })
     }
 
     /// Who is to blame: a thread that panics drops its rings before its end is reported, and those
@@ -213,17 +207,21 @@ pub fn start(
         let first = running.stages().find(|(meter, _)| meter.turns() == 0);
         first.map(|(meter, _)| meter.name.clone())
     };
+    let mut reload = false;
     while let Some(thread) = not_begun(&running) {
         if Instant::now() >= deadline {
             let message = format!("thread {thread} has not begun within {START_TIMEOUT:?}");
             return Err(std::io::Error::other(message));
         }
         match supervisor.wait(Some(Instant::now() + Duration::from_millis(1)))? {
-            Wake::Timeout | Wake::Reload => {}
+            Wake::Timeout => {}
+            Wake::Reload => reload = true,
             Wake::Ended(ended) => return Ok(ControlFlow::Break(supervisor.died(ended))),
             Wake::Stop => return drain(supervisor, running, config.shutdown.timeout).map(ControlFlow::Break),
         }
     }
+    // Whoever has asked for a reload meanwhile is answered once there is somebody to do it.
+    supervisor.reload.fetch_or(reload, Ordering::Relaxed);
     running.set_ready();
     Ok(ControlFlow::Continue(running))
 }
@@ -282,4 +280,31 @@ pub fn drain(supervisor: &mut Supervisor, running: Running, timeout: Duration) -
         start.elapsed().as_secs_f64()
     );
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load_text;
+    use crate::plan::Machine;
+
+    #[test]
+    fn a_reload_that_is_asked_for_during_the_start_is_done_after_it() {
+        let (stream, _waker) = UnixStream::pair().unwrap();
+        let (tx, ended) = channel();
+        let mut supervisor = Supervisor {
+            stream,
+            stop: Arc::default(),
+            reload: Arc::new(true.into()),
+            ended,
+            spawner: Spawner::new(tx, Arc::new(|| {})),
+        };
+        let listen = "listen = \"127.0.0.1:0\"\n";
+        let config = load_text("f", &format!("[ingest]\n{listen}[http]\n{listen}")).unwrap().config;
+        let plan = Plan::new(&config, &Machine { cores: vec![], descriptors: usize::MAX });
+        let started = start(&mut supervisor, &config, &plan, Passed::default(), Clock::start()).unwrap();
+        assert_eq!(supervisor.wait(Some(Instant::now())).unwrap(), Wake::Reload);
+        let ControlFlow::Continue(running) = started else { panic!("it was told to stop") };
+        assert_eq!(drain(&mut supervisor, running, config.shutdown.timeout).unwrap(), 0);
+    }
 }

@@ -4,9 +4,10 @@
 mod common;
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use common::TempDir;
 
@@ -162,8 +163,31 @@ fn files_that_cannot_be_read_and_flags_that_cannot_be() {
     }
     let output = dir.flumen().arg("check").env("FLUMEN_CONFIG", "gone.toml").output().unwrap();
     assert!(said(output).1.contains("gone.toml: No such file"));
+    // Set and empty, as a template leaves it, is not set.
+    let output = dir.flumen().arg("check").env("FLUMEN_CONFIG", "").output().unwrap();
+    assert_eq!(said(output), (Some(0), String::new()));
+    let (code, text) = run(&["check", "/dev/zero"]);
+    assert_eq!(code, Some(78));
+    assert!(text.contains("/dev/zero: it has more than 16 MiB"), "{text}");
     let output = dir.flumen().args(["serve", "--config", "none.toml"]).output().unwrap();
     assert_eq!(said(output).0, Some(78));
+}
+
+/// As `--config <(...)` of a shell: a pipe whose writer takes its time.
+#[test]
+fn a_pipe_is_read_to_its_end() {
+    let dir = Dir::new("pipe");
+    let pipe = dir.0.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let flumen = dir.flumen().args(["config", "--changed", "pipe"]).stdout(Stdio::piped()).spawn().unwrap();
+    // It opens when both ends are there.
+    let mut writer = std::fs::File::options().write(true).open(&pipe).unwrap();
+    writer.write_all(b"[limits]\n").unwrap();
+    writer.write_all(b"keys = 76\n").unwrap();
+    drop(writer);
+    let output = flumen.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("keys = 76  # pipe:2"), "{text}");
 }
 
 #[test]

@@ -186,6 +186,25 @@ fn a_bad_file_changes_nothing_and_what_needs_a_restart_says_so() {
     assert_eq!(daemon.wait_end().0.code(), Some(0));
 }
 
+/// A pipe has nothing any more (`--config <(...)`), which would read as all defaults, or its writer never comes;
+/// main is to hear of signals all the same.
+#[test]
+fn a_reload_reads_regular_files_only() {
+    let mut daemon = Daemon::start(1, 1, "[limits]\nkeys = 1\n");
+    let file = daemon.dir.join("flumen.toml");
+    std::fs::remove_file(&file).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    daemon.signal("HUP");
+    daemon.wait_said("reload refused, the old configuration stays");
+    daemon.wait_said("flumen.toml: not a regular file");
+    let mut client = Client::new(&daemon);
+    assert_eq!(client.send(event("a", now_s(), 1.0)), [""; 0]);
+    assert_eq!(client.send(event("b", now_s(), 1.0)), ["too_many_keys"]);
+    drop(client);
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait_end().0.code(), Some(0));
+}
+
 /// Rules of the file and rules set over HTTP: whose are in force after a reload.
 #[test]
 fn rules_of_the_file_and_rules_set_over_http() {

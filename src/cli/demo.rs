@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{DemoArgs, Failure, load_config};
+use super::{DemoArgs, Failure, complain, load_config, say};
 use crate::config::{self, Loaded, LogLevel, Origin};
 use crate::generate::{self, GenerateArgs};
 use crate::pipeline::sockets::Passed;
@@ -15,7 +15,7 @@ use crate::telemetry::log;
 
 /// Daemon and generator in one process: the generator stops first, then the daemon drains.
 pub(super) fn demo(args: &DemoArgs) -> Result<u8, Failure> {
-    let Loaded { mut config, origins } = load_config(&args.config)?;
+    let Loaded { mut config, origins } = load_config(&args.config, false)?;
     // The default ports if they are free, else any; those that somebody has chosen as they are.
     let is_default = |key| {
         let option = config::options::by_key(key);
@@ -25,7 +25,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<u8, Failure> {
         [("ingest.listen", &mut config.ingest.listen), ("http.listen", &mut config.http.listen)]
     {
         if is_default(key) && std::net::TcpListener::bind(*listen).is_err() {
-            println!("{key} = {listen} is taken: another port");
+            say(format!("{key} = {listen} is taken: another port\n"))?;
             listen.set_port(0);
         }
     }
@@ -50,41 +50,44 @@ pub(super) fn demo(args: &DemoArgs) -> Result<u8, Failure> {
         quiet: true,
         ..GenerateArgs::default()
     };
-    println!("flumen demo: {} events/s from a generator to a daemon in this process", args.rate);
-    println!();
-    println!("    dashboard   http://{}/", running.http);
-    println!("    events in   ws://{}/ws/ingest", running.ingest);
-    println!();
-    println!("Ctrl-C ends it.");
+    // A terminal that has gone is heard of by its signal.
+    let welcome = format!(
+        "flumen demo: {} events/s from a generator to a daemon in this process\n\n    dashboard   http://{}/\n    \
+         events in   ws://{}/ws/ingest\n\nCtrl-C ends it.\n",
+        args.rate, running.http, running.ingest
+    );
+    say(welcome).ok();
     let stop = Arc::new(AtomicBool::new(false));
     let generator = std::thread::Builder::new().name("generate".to_owned()).spawn({
         let stop = Arc::clone(&stop);
-        let wake = supervisor.waker();
-        move || {
-            let result = generate::run(&generate, &stop);
-            wake();
-            result
-        }
+        move || generate::run(&generate, &stop)
     })?;
     let mut code = None;
     while code.is_none() && !generator.is_finished() {
-        // The generator wakes main a moment before it has finished.
-        let deadline = args.duration > 0.0;
+        // The generator, which may fail at any time, wakes nobody.
         let soon = std::time::Instant::now() + std::time::Duration::from_millis(100);
-        match supervisor.wait(deadline.then_some(soon))? {
-            supervise::Wake::Stop => break,
+        match supervisor.wait(Some(soon))? {
+            // SIGHUP: there is no reload here, and the terminal has gone.
+            supervise::Wake::Stop | supervise::Wake::Reload => break,
             supervise::Wake::Ended(ended) => code = Some(supervisor.died(ended)),
-            supervise::Wake::Reload | supervise::Wake::Timeout => {}
+            supervise::Wake::Timeout => {}
         }
     }
     stop.store(true, Ordering::Relaxed);
-    match generator.join() {
-        Ok(Ok(summary)) => println!("{summary}"),
-        Ok(Err(error)) => eprintln!("flumen: the generator failed: {error}"),
-        Err(_) => eprintln!("flumen: the generator panicked"),
+    let failed = match generator.join() {
+        Ok(Ok(summary)) => {
+            say(format!("{summary}\n")).ok();
+            None
+        }
+        Ok(Err(error)) => Some(format!("the generator failed: {error}")),
+        Err(_) => Some("the generator panicked".to_owned()),
+    };
+    if let Some(message) = &failed {
+        complain(message);
     }
-    match code {
-        Some(code) => Ok(code),
-        None => Ok(supervise::drain(&mut supervisor, running, config.shutdown.timeout)?),
-    }
+    let code = match code {
+        Some(code) => code,
+        None => supervise::drain(&mut supervisor, running, config.shutdown.timeout)?,
+    };
+    Ok(if code == 0 && failed.is_some() { 1 } else { code })
 }

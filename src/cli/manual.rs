@@ -35,7 +35,7 @@ const SIGNALS: &[(&str, &str)] = &[
         "SIGHUP",
         "The daemon reads its configuration again. Rules, alerts and the options that are reloadable are \
          taken over, all at once; what takes effect at the next start is listed. If anything is wrong \
-         nothing changes, and the log says what it is.",
+         nothing changes, and the log says what it is. A demo ends.",
     ),
 ];
 
@@ -93,7 +93,7 @@ fn page(top: &Command, command: &Command) -> io::Result<Vec<u8>> {
             item(&mut rest, &code.to_string(), meaning);
         }
         rest.control("SH", ["ENVIRONMENT"]);
-        item(&mut rest, "FLUMEN_CONFIG", "The configuration file, if there is no --config.");
+        item(&mut rest, "FLUMEN_CONFIG", "The configuration file, if there is no --config; empty: none.");
         let each =
             "Every option has a variable: ingest.listen is FLUMEN_INGEST_LISTEN. It wins over the file.";
         item(&mut rest, "FLUMEN_SECTION_NAME", each);

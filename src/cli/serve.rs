@@ -16,7 +16,7 @@ use crate::telemetry::log;
 pub(super) fn serve(args: &ServeArgs) -> Result<u8, Failure> {
     // Before there are threads.
     let passed = Passed::take();
-    let loaded = load_config(&args.config);
+    let loaded = load_config(&args.config, false);
     let form = loaded.as_ref().map_or_else(|_| log_alone(&args.config), |loaded| loaded.config.log.clone());
     heap::share();
     let _log = log::start(&form)?;
@@ -48,7 +48,7 @@ fn serve_with(args: &ServeArgs, config: &Config, passed: Passed) -> Result<u8, F
     }
     let mut supervisor = Supervisor::new()?;
     let reload = || {
-        let loaded = load_config(&args.config);
+        let loaded = load_config(&args.config, true);
         loaded.map(|loaded| loaded.config).map_err(|failure| failure.message)
     };
     let code = supervise::run(&mut supervisor, config, &plan, passed, reload, |running| {
@@ -70,15 +70,19 @@ fn announce(running: &Running) {
     );
 }
 
-/// Written beside and renamed, so that a reader never sees half of it.
+/// Written beside and renamed, so that a reader never sees half of it; what is there and is no regular file, a link
+/// or a device, is to stay what it is.
 fn write_addresses(file: &Path, running: &Running) -> std::io::Result<()> {
     let text = format!("ingest={}\nhttp={}\n", running.ingest, running.http);
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
-    let named = |error: std::io::Error| {
+    let written = if file.symlink_metadata().is_ok_and(|there| !there.is_file()) {
+        std::fs::write(file, text)
+    } else {
+        let mut beside = file.as_os_str().to_owned();
+        beside.push(".new");
+        std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, file))
+    };
+    written.map_err(|error| {
         let message = format!("--addresses-file {}: {error}", file.display());
         std::io::Error::new(error.kind(), message)
-    };
-    std::fs::write(&beside, text).map_err(named)?;
-    std::fs::rename(&beside, file).map_err(named)
+    })
 }

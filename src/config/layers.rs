@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use super::options::{OPTIONS, Opt, by_key, by_variable};
 use super::tables::TABLES;
-use super::{Config, file};
+use super::{Config, file, read, together};
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug, Default)]
 pub struct Sources<'a> {
     /// A TOML file.
     pub file: Option<&'a Path>,
+    /// Whether this is a reload: the daemon is running and must not wait for a file.
+    pub again: bool,
     /// The environment. Variables whose names do not begin with `FLUMEN_` are passed over.
     pub env: Vec<(OsString, OsString)>,
     /// Flags, the last one wins.
@@ -207,9 +209,9 @@ impl Loading {
         }
     }
 
-    fn file(&mut self, path: &Path) {
+    fn file(&mut self, path: &Path, again: bool) {
         let name = path.display().to_string();
-        match std::fs::read(path) {
+        match read::read(path, again) {
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => file::apply(self, &name, &text),
                 Err(error) => self.errors.0.push(file::not_utf8(&name, &error)),
@@ -232,7 +234,14 @@ impl Loading {
             return;
         }
         let Some(option) = by_variable(&name) else {
-            let hint = hint(&name, OPTIONS.iter().map(Opt::variable));
+            let hint = match KUBERNETES.iter().any(|start| name.starts_with(start)) {
+                true => {
+                    "; Kubernetes makes it where a service is called flumen: `enableServiceLinks: false` in \
+                         the pod's spec keeps it out"
+                        .to_owned()
+                }
+                false => hint(&name, OPTIONS.iter().map(Opt::variable)),
+            };
             self.errors.0.push(format!("{name}: unknown variable{hint}"));
             return;
         };
@@ -269,6 +278,9 @@ impl Loading {
 /// `FLUMEN_*` variables that are not options.
 const OTHER_VARIABLES: &[&str] = &["FLUMEN_CONFIG"];
 
+/// What Kubernetes' variables for a service named flumen begin with.
+const KUBERNETES: &[&str] = &["FLUMEN_SERVICE_", "FLUMEN_PORT"];
+
 /// Puts the layers together.
 ///
 /// # Errors
@@ -276,7 +288,7 @@ const OTHER_VARIABLES: &[&str] = &["FLUMEN_CONFIG"];
 pub fn load(sources: &Sources<'_>) -> Result<Loaded, Errors> {
     let mut loading = Loading::default();
     if let Some(path) = sources.file {
-        loading.file(path);
+        loading.file(path, sources.again);
     }
     for (name, value) in &sources.env {
         loading.variable(name, value);
@@ -284,6 +296,7 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Errors> {
     for flag in &sources.flags {
         loading.flag(flag);
     }
+    together::check(&mut loading);
     loading.loaded()
 }
 
@@ -294,6 +307,7 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Errors> {
 pub fn load_text(name: &str, text: &str) -> Result<Loaded, Errors> {
     let mut loading = Loading::default();
     file::apply(&mut loading, name, text);
+    together::check(&mut loading);
     loading.loaded()
 }
 

@@ -15,6 +15,9 @@ pub(super) use defaults::defaults;
 pub use documents::{default_tables, default_toml, markdown_table};
 pub use table::OPTIONS;
 
+/// The highest core that a thread can be pinned to: sets of cores have so many bits (sched_setaffinity(2)).
+const MAX_CORE: usize = 1_023;
+
 /// One option.
 pub struct Opt {
     /// `section.name`.
@@ -25,6 +28,8 @@ pub struct Opt {
     pub help: &'static str,
     /// What a reload does with it.
     pub reload: Reload,
+    /// Whether a size of 0 is good besides those within bounds.
+    pub zero: bool,
 }
 
 /// What a reload (SIGHUP) does with a changed option.
@@ -159,7 +164,8 @@ impl Opt {
                 let small = *max < 1 << 20;
                 let (min, max) = (format_size(*min), format_size(*max));
                 let example = if small { format!("{max:?}") } else { "\"64KiB\" or \"1MiB\"".to_owned() };
-                format!("a size from {min} to {max} such as {example}")
+                let zero = if self.zero { "0 or " } else { "" };
+                format!("{zero}a size from {min} to {max} such as {example}")
             }
             Kind::Span(min, max, _) => {
                 let [min, max] = [min, max].map(|ms| format_duration(Duration::from_millis(*ms)));
@@ -172,7 +178,7 @@ impl Opt {
                 format!("one of {}", quoted.join(", "))
             }
             Kind::Path(_) => "the path of a file such as \"/var/lib/flumen/deadletters.ndjson\"".to_owned(),
-            Kind::Cores(_) => "a list of core numbers such as [0, 2]".to_owned(),
+            Kind::Cores(_) => format!("a list of core numbers from 0 to {MAX_CORE} such as [0, 2]"),
             Kind::Texts(listed, _) => format!("a list of {} such as [{:?}]", listed.what, listed.example),
         }
     }
@@ -185,7 +191,14 @@ impl Opt {
 
     /// Sets the option from a file's value; the error says what was expected.
     pub fn set(&self, config: &mut Config, raw: &Raw<'_>) -> Result<(), String> {
-        self.try_set(config, raw).ok_or_else(|| self.expected())
+        self.try_set(config, raw).ok_or_else(|| {
+            let unresolved = match (&self.kind, raw) {
+                (Kind::Address(_), Raw::Text(text)) => host(text),
+                _ => None,
+            };
+            let why = unresolved.map_or(String::new(), |host| format!("; {host:?} cannot be resolved"));
+            self.expected() + &why
+        })
     }
 
     /// Sets the option from text (environment, flags).
@@ -210,7 +223,8 @@ impl Opt {
             }
             (Kind::Size(min, max, place), Raw::Text(text) | Raw::Whole(text)) => {
                 let value = parse_size(text)?;
-                *place(config) = (*min..=*max).contains(&value).then_some(value)?;
+                let good = (*min..=*max).contains(&value) || self.zero && value == 0;
+                *place(config) = good.then_some(value)?;
             }
             (Kind::Span(min, max, place), Raw::Text(text)) => {
                 // What cannot be shown could not be read back.
@@ -226,8 +240,8 @@ impl Opt {
                 *place(config) = names_a_file.then(|| (*text).to_owned())?;
             }
             (Kind::Cores(place), Raw::List(list)) => {
-                let cores: Result<_, _> = list.iter().map(|text| text.parse()).collect();
-                *place(config) = cores.ok()?;
+                let core = |text: &&str| text.parse().ok().filter(|core| *core <= MAX_CORE);
+                *place(config) = list.iter().map(core).collect::<Option<_>>()?;
             }
             (Kind::Texts(listed, place), Raw::Texts(list)) => {
                 let all_good = list.iter().all(|text| (listed.is_good)(text));
@@ -263,6 +277,12 @@ fn split(text: &str) -> Vec<&str> {
     let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let items = inner.split(',').map(|item| item.trim().trim_matches('"'));
     items.filter(|item| !item.is_empty()).collect()
+}
+
+/// The name in `name:port`.
+fn host(text: &str) -> Option<&str> {
+    let (host, port) = text.rsplit_once(':')?;
+    (!host.is_empty() && port.parse::<u16>().is_ok()).then_some(host)
 }
 
 fn address(text: &str) -> Option<SocketAddr> {

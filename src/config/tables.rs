@@ -145,7 +145,9 @@ impl<'a> Entry<'a, '_> {
     pub(super) fn number(&mut self, key: &str) -> Option<f64> {
         let value = self.get(key)?;
         let number = match value.get_ref() {
-            DeValue::Integer(n) => n.as_str().parse().ok(),
+            DeValue::Integer(n) if n.radix() == 10 => n.as_str().parse().ok(),
+            // 0xff, 0o777, 0b11: without a sign, and the prefix is not among the digits.
+            DeValue::Integer(n) => u128::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n as f64),
             DeValue::Float(x) => x.as_str().parse().ok(),
             _ => None,
         };

@@ -79,6 +79,7 @@ fn later_layers_win() {
     std::fs::write(&dir, "[threads]\ningest = 1\nwindow = 1\n[http]\nlisten = \"127.0.0.1:1\"").unwrap();
     let Loaded { config, origins } = load(&Sources {
         file: Some(&dir),
+        again: false,
         env: vec![
             ("FLUMEN_THREADS_WINDOW".into(), "2".into()),
             ("FLUMEN_HTTP_LISTEN".into(), "127.0.0.1:2".into()),
@@ -380,3 +381,86 @@ fn what_flumen_config_prints_reads_back() {
 }
 
 const FULL_LIMITS: &str = "[limits]\nkeys = 100_000_000\n";
+
+#[test]
+fn numbers_of_any_radix_are_read_as_what_they_are() {
+    for (text, expected) in
+        [("0x50", 80.0), ("0b11", 3.0), ("0o777", 511.0), ("0xff", 255.0), ("1_000", 1e3), ("-7", -7.0)]
+    {
+        let alert = "[[alert]]\nname = \"a\"\nwindow = \"minute\"\nfield = \"value\"\nstatistic = \"max\"\n\
+                     level = \"info\"\nmessage = \"m\"\n";
+        let filter = "[[filter]]\nfield = \"value\"\n";
+        let config = from_toml(&format!("{alert}above = {text}\n{filter}max = {text}\n")).unwrap();
+        assert_eq!(
+            (config.alerts[0].above, config.filters[0].max),
+            (Some(expected), Some(expected)),
+            "{text}"
+        );
+    }
+}
+
+/// The kernel's sets of cores end there, and pinning to one behind ended the daemon.
+#[test]
+fn cores_have_numbers_that_a_set_of_cores_has() {
+    let cores = |text: &str| from_toml(&format!("[threads]\ncores = {text}\n"));
+    assert_eq!(cores("[1023, 0]").unwrap().threads.cores, [1_023, 0]);
+    for text in ["[1024]", "[0, 5000]"] {
+        let said = cores(text).unwrap_err().to_string();
+        assert!(said.contains("expected a list of core numbers from 0 to 1023"), "{said}");
+    }
+}
+
+#[test]
+fn a_name_that_cannot_be_resolved_is_named() {
+    complains(
+        "[http]\nlisten = \"nowhere.invalid:8001\"",
+        "(port 0 takes any); \"nowhere.invalid\" cannot be resolved",
+    );
+}
+
+#[test]
+fn what_cannot_work_together_is_an_error() {
+    let listen = |ingest: &str, http: &str| {
+        from_toml(&format!("[ingest]\nlisten = {ingest:?}\n[http]\nlisten = {http:?}\n"))
+    };
+    for (ingest, http) in [
+        ("127.0.0.1:9000", "127.0.0.1:9000"),
+        ("[::1]:9000", "[::1]:9000"),
+        ("0.0.0.0:9000", "127.0.0.1:9000"),
+        ("127.0.0.1:9000", "0.0.0.0:9000"),
+    ] {
+        let said = listen(ingest, http).unwrap_err().to_string();
+        let expected = format!(
+            "flumen.toml:4: http.listen = {http:?}: expected another address than ingest.listen has ({ingest})"
+        );
+        assert!(said.starts_with(&expected), "{said}");
+    }
+    for (ingest, http) in [
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("127.0.0.1:9000", "127.0.0.2:9000"),
+        ("127.0.0.1:9000", "127.0.0.1:9001"),
+        ("0.0.0.0:9000", "[::1]:9000"),
+    ] {
+        assert!(listen(ingest, http).is_ok(), "{ingest} {http}");
+    }
+    complains(
+        "[ingest]\nlisten = \"127.0.0.1:8001\"\n",
+        "flumen.toml:2: ingest.listen = \"127.0.0.1:8001\": expected another address than http.listen has",
+    );
+    let memory = |text: &str| from_toml(&format!("[limits]\nmemory = {text}\n"));
+    assert!(memory("0").is_ok() && memory("\"16MiB\"").is_ok());
+    complains(
+        "[limits]\nmemory = 512\n",
+        "flumen.toml:2:10: limits.memory = 512: expected 0 or a size from 16MiB to 65536GiB such as",
+    );
+}
+
+#[test]
+fn variables_that_kubernetes_makes_are_refused_with_the_way_out() {
+    for name in ["FLUMEN_SERVICE_HOST", "FLUMEN_PORT", "FLUMEN_PORT_8000_TCP", "FLUMEN_SERVICE_PORT_HTTP"] {
+        let env = vec![(name.into(), "tcp://10.0.0.1:8000".into())];
+        let said = load(&Sources { env, ..Sources::default() }).unwrap_err().to_string();
+        assert!(said.starts_with(&format!("{name}: unknown variable; Kubernetes ")), "{said}");
+        assert!(said.contains("enableServiceLinks: false"), "{said}");
+    }
+}

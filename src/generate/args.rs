@@ -65,6 +65,22 @@ impl Default for GenerateArgs {
     }
 }
 
+impl GenerateArgs {
+    /// Whether the flags make sense.
+    pub(super) fn check(&self) -> Result<(), GenerateError> {
+        let (rate, duration) = (self.rate, self.duration);
+        if !(self.flat_out || rate > 0.0 && rate.is_finite()) {
+            return Err(GenerateError::Flag(format!("--rate {rate}: expected a number above 0")));
+        }
+        if !(duration >= 0.0 && duration.is_finite()) {
+            let what =
+                format!("--duration {duration}: expected a number of seconds, or 0: until it is stopped");
+            return Err(GenerateError::Flag(what));
+        }
+        Ok(())
+    }
+}
+
 /// What a run came to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
@@ -122,7 +138,7 @@ impl fmt::Display for GenerateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(what) => f.write_str(what),
-            Self::Connect(error) => write!(f, "{error}; is the daemon running?"),
+            Self::Connect(error) => error.fmt(f),
             Self::System(error) => error.fmt(f),
         }
     }

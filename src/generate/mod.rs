@@ -17,6 +17,7 @@ use mio::{Events, Interest, Poll, Token};
 use rand::RngExt;
 
 use crate::client::{Client, Notice, Url};
+use crate::runtime::descriptors;
 pub use args::{GenerateArgs, GenerateError, Summary};
 use sources::Sources;
 
@@ -28,12 +29,18 @@ const BURST: u64 = 2_048;
 const TICK: Duration = Duration::from_millis(1);
 /// Patience with the last writes and acks.
 const FINISH: Duration = Duration::from_secs(10);
+/// How long a connection has to last, if no ack comes, before losing it counts as the first time.
+const PROVEN: Duration = Duration::from_secs(10);
+/// Descriptors besides those of the connections.
+const OWN_DESCRIPTORS: usize = 64;
 const BACKOFF: std::ops::RangeInclusive<f64> = 0.1..=10.0;
 
 /// One connection, up or waiting to be made again.
 struct Lane {
     client: Option<Client>,
+    made_at: Instant,
     retry_at: Instant,
+    /// Attempts in a row that came to nothing.
     attempt: i32,
     /// Of the current connection; sums over earlier ones are in the summary.
     acked_frames: u64,
@@ -55,43 +62,47 @@ struct Run<'a> {
 
 /// Generates until the duration or count is reached or `stop` is set.
 pub fn run(args: &GenerateArgs, stop: &AtomicBool) -> Result<Summary, GenerateError> {
-    let has_rate = args.rate > 0.0 && args.rate.is_finite();
-    if !has_rate && !args.flat_out {
-        let what = format!("--rate {}: expected a number above 0", args.rate);
-        return Err(GenerateError::Flag(what));
-    }
-    let url = Url::parse(&args.url).map_err(GenerateError::Connect)?;
-    let url = if args.ack { url.with_acks() } else { url };
-    let mut run = Run {
-        url,
-        poll: Poll::new()?,
-        lanes: Vec::new(),
-        sources: Sources::new(args.sources, args.seed.unwrap_or_else(rand::random)),
-        summary: Summary { acks: args.ack, ..Summary::default() },
-        start: Instant::now(),
-        next_lane: 0,
-        payload: Vec::new(),
-        args,
-    };
-    for at in 0..args.connections as usize {
-        let client = Client::connect(&run.url).map_err(GenerateError::Connect)?;
-        run.lanes.push(Lane {
-            client: None,
-            retry_at: run.start,
-            attempt: 0,
-            acked_frames: 0,
-            accepted: 0,
-            rejected: 0,
-        });
-        run.up(at, client)?;
-    }
-    run.start = Instant::now();
+    args.check()?;
+    let mut run = Run::connect(args)?;
     run.generate(stop)?;
     run.finish()?;
     Ok(run.summary)
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// With all connections.
+    fn connect(args: &'a GenerateArgs) -> Result<Self, GenerateError> {
+        let url = Url::parse(&args.url).map_err(GenerateError::Connect)?;
+        let url = if args.ack { url.with_acks() } else { url };
+        descriptors::allow(args.connections as usize + OWN_DESCRIPTORS)?;
+        let mut run = Self {
+            url,
+            poll: Poll::new()?,
+            lanes: Vec::new(),
+            sources: Sources::new(args.sources, args.seed.unwrap_or_else(rand::random)),
+            summary: Summary { acks: args.ack, ..Summary::default() },
+            start: Instant::now(),
+            next_lane: 0,
+            payload: Vec::new(),
+            args,
+        };
+        for at in 0..args.connections as usize {
+            let client = Client::connect(&run.url).map_err(GenerateError::Connect)?;
+            run.lanes.push(Lane {
+                client: None,
+                made_at: run.start,
+                retry_at: run.start,
+                attempt: 0,
+                acked_frames: 0,
+                accepted: 0,
+                rejected: 0,
+            });
+            run.up(at, client)?;
+        }
+        run.start = Instant::now();
+        Ok(run)
+    }
+
     fn generate(&mut self, stop: &AtomicBool) -> Result<(), GenerateError> {
         let limit = self.args.count.unwrap_or(u64::MAX);
         let progress = !self.args.quiet && std::io::stderr().is_terminal();
@@ -121,7 +132,7 @@ impl Run<'_> {
             }
         }
         if progress {
-            eprintln!();
+            writeln!(std::io::stderr()).ok();
         }
         self.summary.seconds = self.start.elapsed().as_secs_f64();
         Ok(())
@@ -226,7 +237,7 @@ impl Run<'_> {
         self.poll.registry().register(&mut client.stream, Token(at), interest)?;
         let lane = &mut self.lanes[at];
         lane.client = Some(client);
-        lane.attempt = 0;
+        lane.made_at = Instant::now();
         lane.acked_frames = 0;
         Ok(())
     }
@@ -245,7 +256,12 @@ impl Run<'_> {
 
     fn down(&mut self, at: usize) {
         self.settle(at);
-        self.lanes[at].retry_at = Instant::now() + backoff(self.lanes[at].attempt);
+        let lane = &mut self.lanes[at];
+        // A handshake is no proof: who accepts and closes at once is not to be asked without end.
+        if lane.acked_frames > 0 || lane.made_at.elapsed() >= PROVEN {
+            lane.attempt = 0;
+        }
+        lane.back_off();
     }
 
     fn reconnect(&mut self) -> std::io::Result<()> {
@@ -259,10 +275,7 @@ impl Run<'_> {
                     self.summary.reconnects += 1;
                     self.up(at, client)?;
                 }
-                Err(_) => {
-                    lane.attempt += 1;
-                    lane.retry_at = Instant::now() + backoff(lane.attempt);
-                }
+                Err(_) => lane.back_off(),
             }
         }
         Ok(())
@@ -313,6 +326,13 @@ impl Run<'_> {
     }
 }
 
+impl Lane {
+    fn back_off(&mut self) {
+        self.retry_at = Instant::now() + backoff(self.attempt);
+        self.attempt = self.attempt.saturating_add(1);
+    }
+}
+
 /// Exponential backoff with full jitter: anything up to 0.1 s doubled with each attempt, at
 /// most 10 s (Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015).
 fn backoff(attempt: i32) -> Duration {
@@ -321,67 +341,4 @@ fn backoff(attempt: i32) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-
-    fn args(listener: &std::net::TcpListener) -> GenerateArgs {
-        GenerateArgs {
-            url: format!("ws://{}/ws/ingest", listener.local_addr().unwrap()),
-            flat_out: true,
-            quiet: true,
-            seed: Some(1),
-            ..GenerateArgs::default()
-        }
-    }
-
-    #[test]
-    fn a_lost_connection_is_made_again() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let args = args(&listener);
-        let stop = Arc::new(AtomicBool::new(false));
-        let server = std::thread::spawn({
-            let stop = Arc::clone(&stop);
-            move || {
-                let mut first = tungstenite::accept(listener.accept().unwrap().0).unwrap();
-                first.read().unwrap();
-                drop(first);
-                let mut second = tungstenite::accept(listener.accept().unwrap().0).unwrap();
-                second.read().unwrap();
-                stop.store(true, Ordering::Relaxed);
-                while second.read().is_ok() {}
-            }
-        });
-        let summary = run(&args, &stop).unwrap();
-        server.join().unwrap();
-        assert_eq!(summary.reconnects, 1);
-        assert!(summary.sent > 2);
-    }
-
-    #[test]
-    fn a_count_is_met_exactly_in_batches_too() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let args = GenerateArgs { count: Some(1_001), batch: 10, ..args(&listener) };
-        let server = std::thread::spawn(move || {
-            let mut socket = tungstenite::accept(listener.accept().unwrap().0).unwrap();
-            let mut events = 0;
-            while let Ok(message) = socket.read() {
-                if message.is_text() {
-                    let value: serde_json::Value = serde_json::from_slice(&message.into_data()).unwrap();
-                    events += value.as_array().unwrap().len();
-                }
-            }
-            events
-        });
-        let summary = run(&args, &AtomicBool::new(false)).unwrap();
-        assert_eq!(summary.sent, 1_001);
-        assert_eq!(server.join().unwrap(), 1_001);
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_said() {
-        let bad = GenerateArgs { rate: -1.0, ..GenerateArgs::default() };
-        let error = run(&bad, &AtomicBool::new(false)).unwrap_err();
-        assert!(error.to_string().contains("--rate -1"));
-    }
-}
+mod tests;

@@ -21,8 +21,8 @@ pub struct Report {
     pub rate: f64,
     /// How long it was, seconds.
     pub seconds: f64,
-    /// Events that should have been sent.
-    pub intended: f64,
+    /// Events that were due, client by client.
+    pub intended: u64,
     /// Events that were.
     pub sent: u64,
     /// Write calls that took them, of the connections that lasted.
@@ -52,14 +52,35 @@ pub(super) fn percentiles(latencies: &Histogram<u64>) -> Vec<(&'static str, f64)
 impl Report {
     /// The share of the intended load that was offered, 0 to 1.
     pub fn offered(&self) -> f64 {
-        // The last tick of each client may fall just behind the end.
-        let slack = f64::from(self.clients);
-        ((self.sent as f64 + slack) / self.intended.max(1.0)).min(1.0)
+        self.sent as f64 / self.intended.max(1) as f64
     }
 
-    /// Whether the load was really offered.
+    /// Whether the figures say what the daemon did under the intended load.
     pub fn is_valid(&self) -> bool {
-        self.offered() >= VALID_SHARE
+        self.why_void().is_empty()
+    }
+
+    /// What is wrong with the run, in words. The latency of an event that was never acknowledged is only known to be
+    /// more than so much, and one that was never sent has none.
+    fn why_void(&self) -> Vec<String> {
+        let counted = |n: u64, what: &str| (n > 0).then(|| format!("{n} {what}"));
+        let offered = self.offered();
+        let short = (offered < VALID_SHARE).then(|| {
+            format!(
+                "only {:.1} % of the load was offered ({} of {} events)",
+                offered * 100.0,
+                self.sent,
+                self.intended
+            )
+        });
+        [
+            counted(self.connection_errors, "connections were lost"),
+            counted(self.unacknowledged, "events were never acknowledged"),
+            short,
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     /// The report as JSON.
@@ -91,12 +112,9 @@ impl fmt::Display for Report {
         writeln!(f, "  rejected         {}", self.rejected)?;
         writeln!(f, "  unacknowledged   {}", self.unacknowledged)?;
         writeln!(f, "  lost connections {}", self.connection_errors)?;
-        if !self.is_valid() {
-            let share = self.offered() * 100.0;
-            writeln!(
-                f,
-                "  VOID: only {share:.1} % of the load was offered; these figures are the client's, not the daemon's"
-            )?;
+        let void = self.why_void();
+        if !void.is_empty() {
+            writeln!(f, "  VOID: {}", void.join("; "))?;
         }
         writeln!(f, "  latency, intended send time to acknowledgement, ms:")?;
         for (name, ms) in &self.percentiles {
@@ -145,6 +163,39 @@ pub(super) fn hgrm(latencies: &Histogram<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const GOOD: Report = Report {
+        clients: 1_000,
+        rate: 1_000.0,
+        seconds: 1.0,
+        intended: 1_000,
+        sent: 1_000,
+        writes: 1_000,
+        applied: 1_000,
+        rejected: 0,
+        unacknowledged: 0,
+        connection_errors: 0,
+        percentiles: Vec::new(),
+    };
+
+    #[test]
+    fn a_run_is_void_for_a_reason() {
+        assert!(GOOD.is_valid() && !GOOD.to_string().contains("VOID"));
+        for (report, why) in [
+            (Report { sent: 0, ..GOOD }, "VOID: only 0.0 % of the load was offered (0 of 1000 events)\n"),
+            (Report { sent: 998, ..GOOD }, "VOID: only 99.8 %"),
+            (Report { intended: 0, sent: 0, ..GOOD }, "VOID: only 0.0 %"),
+            (Report { unacknowledged: 2, ..GOOD }, "VOID: 2 events were never acknowledged\n"),
+            (Report { connection_errors: 3, ..GOOD }, "VOID: 3 connections were lost\n"),
+            (
+                Report { connection_errors: 1, sent: 500, ..GOOD },
+                "VOID: 1 connections were lost; only 50.0 % of the load was offered",
+            ),
+        ] {
+            assert!(!report.is_valid() && report.to_json()["valid"] == false, "{report}");
+            assert!(report.to_string().contains(why), "{report}");
+        }
+    }
 
     #[test]
     fn suite_files_are_numbered() {

@@ -239,9 +239,9 @@ pub static OPTIONS: &[Opt] = &[
     ).reloadable(),
     opt(
         "limits.memory",
-        Kind::Size(0, 64 << 40, place!(limits.memory)),
+        Kind::Size(16 * MIB, 64 << 40, place!(limits.memory)),
         "Resident memory at which reading stops until windows have closed; clients wait. 0: three quarters of what the machine or its control group has.",
-    ).reloadable(),
+    ).or_zero().reloadable(),
     opt(
         "rules.max_age",
         Kind::Span(0, 3_650 * DAY_MS, place!(rules.max_age)),
@@ -270,13 +270,18 @@ pub static OPTIONS: &[Opt] = &[
 ];
 
 const fn opt(key: &'static str, kind: Kind, help: &'static str) -> Opt {
-    Opt { key, kind, help, reload: Reload::Restart }
+    Opt { key, kind, help, reload: Reload::Restart, zero: false }
 }
 
 impl Opt {
     /// The same, taken over by a reload.
     const fn reloadable(self) -> Self {
         Self { reload: Reload::Takes, ..self }
+    }
+
+    /// The same, and 0 is good. A bound above it tells whoever means MiB and writes a bare number, which is bytes.
+    const fn or_zero(self) -> Self {
+        Self { zero: true, ..self }
     }
 
     /// The same, taken over by a reload if it is not above the value at the start.
