@@ -37,6 +37,33 @@ fn quote_end(body: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// The bracket from `at` on that closes all that are open, `depth` of them at first, strings left out.
+pub(super) fn closed_at(text: &[u8], mut at: usize, depth: &mut usize) -> Option<usize> {
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'"' => at = quote_end(text, at),
+            b'{' | b'[' => *depth += 1,
+            b'}' | b']' if *depth == 1 => {
+                *depth = 0;
+                return Some(at);
+            }
+            b'}' | b']' => *depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// How many brackets are open behind a line, `depth` of them before it.
+pub(super) fn depth_behind(line: &[u8], mut depth: usize) -> usize {
+    let mut at = 0;
+    while let Some(closed) = closed_at(line, at, &mut depth) {
+        at = closed + 1;
+    }
+    depth
+}
+
 /// How many lines there are on which something begins that is not inside of what began before; brackets and strings
 /// tell.
 pub(super) fn count_lines(body: &[u8]) -> u64 {

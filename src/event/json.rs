@@ -19,6 +19,12 @@ pub(super) enum Parsed {
     Broken(Rejection),
 }
 
+impl Parsed {
+    pub(super) fn is_broken(&self) -> bool {
+        matches!(self, Self::Broken(_))
+    }
+}
+
 /// Reads one event from a piece of text that should hold exactly one value.
 pub(super) fn parse(piece: &[u8], scratch: &mut Scratch, limits: &Limits) -> Parsed {
     let Ok(text) = simdutf8::basic::from_utf8(piece) else {

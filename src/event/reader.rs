@@ -256,37 +256,19 @@ impl Reader {
     }
 
     fn read_lines(&mut self, body: &[u8], out: &mut Out<'_>) {
-        let text = self.text(body);
-        // One event over several lines, or one event a line? If the first line is not a value of
-        // its own but the whole is, it is the former.
-        let mut first = self.scan(text, 0);
-        match &first {
-            Some(event) if event.end == body.len() => return out.put(body, Ok(&self.scratch)),
-            Some(event) if !event.over_lines && line_behind(body, event.end).is_some() => {}
-            _ => {
-                first = None;
-                let first_end = line_end(body, 0);
-                if first_end == body.len() {
-                    return self.put_json(body, out);
-                }
-                if let Parsed::Broken(_) = self.parse(trim(&body[..first_end])) {
-                    let whole = self.parse(body);
-                    if !matches!(whole, Parsed::Broken(_)) {
-                        return out.put(body, self.judged(whole));
-                    }
-                }
-            }
+        if body.is_empty() {
+            return self.put_json(body, out);
         }
-        let mut at = 0;
+        let text = self.text(body);
+        let (mut at, mut in_vain) = (0, 0);
         while at < body.len() {
             let start = at + spaces(&body[at..]);
             if body.get(start) == Some(&b'\n') {
                 at = start + 1;
                 continue;
             }
-            // The first line may have been read already, and the scratch be full of it.
-            let event = first.take().or_else(|| self.scan(text, start)).filter(|event| !event.over_lines);
-            if let Some(event) = event
+            if let Some(event) = self.scan(text, start)
+                && (!event.over_lines || in_vain < MOST_IN_VAIN)
                 && let Some(next) = line_behind(body, event.end)
             {
                 if !out.may_go_on(&body[at..]) {
@@ -306,25 +288,43 @@ impl Reader {
                 return;
             }
             let mut judged = self.parse(line);
-            if let Parsed::Broken(_) = judged {
-                let first_end = end;
-                // The lines inside of an event over several lines belong to it; what is an event of its own
-                // does not.
-                while let Some(next) = body.get(end + 1..line_end(body, end + 1))
-                    && is_inner(next)
-                    && !matches!(self.parse(trim(next)), Parsed::Whole(Ok(())))
-                {
-                    end += 1 + next.len();
-                }
-                if end > first_end {
-                    judged = self.parse(trim(&body[at..end]));
+            let mut depth = elements::depth_behind(line, 0);
+            if judged.is_broken() && depth > 0 {
+                // It may go on over the next lines: to where its bracket is closed, if that makes a value.
+                let whole = (in_vain < MOST_IN_VAIN).then(|| self.parse_over_lines(body, at)).flatten();
+                if let Some((whole, whole_end)) = whole {
+                    (judged, end) = (whole, whole_end);
+                } else {
+                    in_vain += 1;
+                    // Broken as it is, the lines inside of it belong to it; what is an event of its own does not.
+                    while let Some(next) = body.get(end + 1..line_end(body, end + 1))
+                        && depth > 0
+                        && is_inner(next)
+                        && !(may_be_event(next) && matches!(self.parse(trim(next)), Parsed::Whole(Ok(()))))
+                    {
+                        depth = elements::depth_behind(next, depth);
+                        end += 1 + next.len();
+                    }
                 }
             }
             out.put(trim(&body[at..end]), self.judged(judged));
             at = end + 1;
         }
     }
+
+    /// The value that begins at `at` and ends on a later line, and the end of that; `None`: what stands there is no
+    /// JSON.
+    fn parse_over_lines(&mut self, body: &[u8], at: usize) -> Option<(Parsed, usize)> {
+        let end = line_end(body, elements::closed_at(body, at, &mut 0)?);
+        let whole = self.parse(trim(&body[at..end]));
+        let is_json = !matches!(&whole, Parsed::Broken(rejection) if rejection.reason == Reject::InvalidJson);
+        is_json.then_some((whole, end))
+    }
 }
+
+/// How often in a message a value over several lines may be looked for and not be found: each time costs the rest of
+/// the message.
+const MOST_IN_VAIN: u32 = 3;
 
 /// How much white space of JSON, but for line feeds, stands in front.
 fn spaces(text: &[u8]) -> usize {
@@ -340,6 +340,13 @@ fn line_behind(body: &[u8], at: usize) -> Option<usize> {
 /// Whether a line may be the inside of a pretty-printed value.
 fn is_inner(line: &[u8]) -> bool {
     matches!(line.first(), Some(b' ' | b'\t' | b'\r' | b'}' | b']'))
+}
+
+/// Whether the line is worth reading as an event of its own.
+fn may_be_event(line: &[u8]) -> bool {
+    const SHORTEST: usize = r#"{"source":"s","type":"t","data":{}}"#.len();
+    let line = trim(line);
+    line.len() >= SHORTEST && line.starts_with(b"{") && line.ends_with(b"}")
 }
 
 /// Where the line that holds this position ends.

@@ -39,12 +39,21 @@ enum Due {
     Revisions,
 }
 
+/// Where a window is.
+#[derive(Clone, Copy, Debug)]
+enum Member {
+    Aligned { grid: usize, at: usize },
+    Session(usize),
+}
+
 /// The windows of one shard.
 #[derive(Debug)]
 pub struct Engine {
     layout: Layout,
     grids: Vec<Grid>,
     sessions: Vec<Sessions>,
+    /// By window.
+    members: Vec<Member>,
     watermark: Watermark,
     arrival: Now,
     lane: u32,
@@ -58,9 +67,17 @@ pub struct Engine {
 impl Engine {
     /// An engine for `layout`.
     pub fn new(layout: Layout, watermark: Watermark) -> Self {
+        let (grids, sessions) = (Grid::for_windows(&layout), Sessions::for_windows(&layout));
+        let member = |window| {
+            let aligned = grids.iter().enumerate().find_map(|(grid, g)| Some((grid, g.member(window)?)));
+            let session = sessions.iter().position(|s| s.window() == window);
+            let aligned = aligned.map(|(grid, at)| Member::Aligned { grid, at });
+            aligned.or(session.map(Member::Session))
+        };
         Self {
-            grids: Grid::for_windows(&layout),
-            sessions: Sessions::for_windows(&layout),
+            members: (0..layout.windows.len()).filter_map(member).collect(),
+            grids,
+            sessions,
             layout,
             watermark,
             arrival: Now::default(),
@@ -184,12 +201,13 @@ impl Engine {
     fn close(&mut self, until_us: i64, budget: &mut Budget, out: &mut Vec<Closed>) -> bool {
         loop {
             let step_us = self.next_end_us().map_or(until_us, |end_us| end_us.min(until_us));
-            for window in 0..self.layout.windows.len() {
-                let closed = self.grids.iter_mut().all(|grid| grid.close(window, step_us, budget, out))
-                    && self.sessions.iter_mut().all(|sessions| sessions.close(window, step_us, budget, out));
-                if !closed {
-                    return false;
-                }
+            let (grids, sessions) = (&mut self.grids, &mut self.sessions);
+            let closed = self.members.iter().all(|member| match *member {
+                Member::Aligned { grid, at } => grids[grid].close(at, step_us, budget, out),
+                Member::Session(at) => sessions[at].close(step_us, budget, out),
+            });
+            if !closed {
+                return false;
             }
             self.grids.iter_mut().for_each(|grid| grid.closed_up_to(step_us));
             self.closed_us = self.closed_us.max(step_us);

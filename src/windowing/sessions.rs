@@ -97,6 +97,11 @@ impl Sessions {
         sessions.collect()
     }
 
+    /// The window that they are of.
+    pub fn window(&self) -> usize {
+        self.window
+    }
+
     /// Puts an event where it belongs; whether it was in time. If not, `missed` gets the window.
     pub fn event(&mut self, sample: &Sample, watermark_us: i64, missed: &mut WindowSet) -> bool {
         let Some(group) = self.family.group_of(sample) else {
@@ -245,17 +250,8 @@ impl Sessions {
     }
 
     /// Closes the sessions whose end the watermark has reached and forgets those that nothing
-    /// can change any more, if they are of `window`; whether all have closed.
-    pub fn close(
-        &mut self,
-        window: usize,
-        watermark_us: i64,
-        budget: &mut Budget,
-        out: &mut Vec<Closed>,
-    ) -> bool {
-        if window != self.window {
-            return true;
-        }
+    /// can change any more; whether all have closed.
+    pub fn close(&mut self, watermark_us: i64, budget: &mut Budget, out: &mut Vec<Closed>) -> bool {
         while let Some(&Reverse((at_us, group, id))) = self.queue.peek()
             && at_us <= watermark_us
         {
@@ -383,11 +379,11 @@ mod tests {
         };
         assert_eq!(marked(&sessions), ([true, false, true], [true; 4]));
         let mut closed = Vec::new();
-        assert!(sessions.close(0, 110, &mut Budget::new(100), &mut closed));
+        assert!(sessions.close(110, &mut Budget::new(100), &mut closed));
         assert_eq!(marked(&sessions), ([false, false, true], [false, false, true, true]));
-        assert!(sessions.close(0, 210, &mut Budget::new(100), &mut closed));
+        assert!(sessions.close(210, &mut Budget::new(100), &mut closed));
         assert_eq!((closed.len(), sessions.open_windows(), sessions.several.len()), (3, 1, 0));
-        assert!(sessions.close(0, 310, &mut Budget::new(100), &mut closed));
+        assert!(sessions.close(310, &mut Budget::new(100), &mut closed));
         assert_eq!(marked(&sessions), ([false; 3], [false; 4]));
     }
 }

@@ -273,6 +273,11 @@ impl Grid {
         true
     }
 
+    /// Which member a window is, if it is one.
+    pub fn member(&self, window: usize) -> Option<usize> {
+        self.members.iter().position(|m| m.window == window)
+    }
+
     /// How many slices a window is merged from.
     fn slices_of(&self, at: usize) -> i64 {
         self.members[at].size_us / self.slice_us
@@ -281,14 +286,14 @@ impl Grid {
     /// The newest open window `window` that has begun at `now_us`, with all its groups together,
     /// as it is; nothing when it has more than `most_groups` groups in a slice.
     pub fn newest(&self, window: usize, now_us: i64, most_groups: usize) -> Option<Closed> {
-        let at = self.members.iter().position(|m| m.window == window)?;
+        let at = self.member(window)?;
         let member = &self.members[at];
         // Not the one that the fastest clock has opened in the future.
         let (&slice_us, _) = self.slices.range(..=now_us).next_back()?;
         let start_us = *member.starts(slice_us).end();
         // One that is being closed may be there in part only.
         let closing = self.closing.as_ref().is_some_and(|closing| start_us <= closing.start_us);
-        if closing || member.end(start_us) <= self.closed_us {
+        if closing || member.end(start_us) <= self.closed_us.max(member.closed_us) {
             return None;
         }
         let mut all = Aggregate::default();

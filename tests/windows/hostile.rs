@@ -87,6 +87,25 @@ fn results_of_many_groups_do_not_pile_up() {
     assert!(most <= GROUPS as usize, "{most} results wait: of one window of sessions at most");
 }
 
+/// A window that has just been closed is not shown as the live one without its events, while others close.
+#[test]
+fn a_closed_window_is_not_live() {
+    let by_group = Family::Given { slot: 0, names: GroupNames::Table(0) };
+    let windows = [(sliding(10, 10), 0, 0), (sliding(10, 10), 1, 0)];
+    let mut rig = Rig::new(&layout(&[Family::All, by_group], &windows), 0, 1_000_000, 1);
+    let events = (0..100).map(|group| Event { group: Some(group), ..Event::at(5, 1.0) });
+    rig.arrive(Rig::moment(1, WALL), &events.collect::<Vec<_>>(), |_| 0);
+    let engine = &mut rig.shards[0];
+    assert_eq!(engine.newest(0, WALL).unwrap().aggregate.event_count(), 100);
+    engine.mark(25);
+    engine.advance(Rig::moment(2, WALL));
+    let mut out = Vec::new();
+    while !engine.settle(&mut Budget::new(8), &mut out) {
+        assert!(out.is_empty() || engine.newest(0, WALL).is_none(), "behind {} results", out.len());
+    }
+    assert_eq!(out.len(), 101);
+}
+
 /// One client 59 s ahead, which is allowed, must not make the live window show itself alone.
 #[test]
 fn the_live_window_is_not_that_of_the_fastest_clock() {

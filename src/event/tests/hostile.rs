@@ -127,18 +127,56 @@ fn lines_beside_a_bad_one_count() {
     assert_eq!(outcomes(format!("nope\n {GOOD}\n {GOOD}")), [bad, None, None]);
     assert_eq!(outcomes(format!("{number}\n {GOOD}\n\t{GOOD}")), [Some(Reject::BadNumber), None, None]);
     assert_eq!(outcomes(format!("{{\"a\":\n{number}\n{GOOD}")), [bad, Some(Reject::BadNumber), None]);
-    // An event over several lines is one, whatever is wrong with it.
-    let pretty = "{\n  \"source\": \"s\",\n  \"data\": {\n    \"v\": 1e999\n  },\n  \"x\": {}\n}";
-    assert_eq!(outcomes(pretty), [Some(Reject::BadNumber)]);
-    assert_eq!(outcomes(format!("{pretty}\n{GOOD}")), [Some(Reject::BadNumber), None]);
-    assert_eq!(outcomes(format!("{GOOD}\n{pretty}")), [None, Some(Reject::BadNumber)]);
-    let good = pretty.replace("1e999", "1").replace("\"x\"", "\"type\": \"t\",\n\"x\"");
-    assert_eq!(outcomes(&good), [None]);
-    let good = pretty.replace("1e999", "1").replace("\"x\"", "\"type\": \"t\",\n  \"x\"");
+    let missing = |reason| [bad, Some(reason), Some(Reject::MissingType), None];
+    let empty = r#"{"source":"","type":"t","data":{}}"#;
     assert_eq!(
-        outcomes(format!("{GOOD}\n{good}\n{pretty}\n{good}")),
-        [None, None, Some(Reject::BadNumber), None]
+        outcomes(format!("nope\n {empty}\n {{\"source\":\"a\"}}\n{GOOD}")),
+        missing(Reject::MissingSource)
     );
+}
+
+/// An event over several lines is one, whatever is wrong with it, whatever stands in it, and however it is laid out.
+#[test]
+fn an_event_over_lines_is_one() {
+    let lines =
+        format!("{{\n\"source\":\"s\",\n\"type\":\"t\",\n\"data\":{{\"v\":1\n}},\n\"x\":[\n{GOOD}\n]\n}}");
+    let indented = lines.replace('\n', "\n  ").replace("\n  }", "\n}");
+    for pretty in [lines, indented] {
+        let deep = pretty.replace(":1", &format!(":{}{}", "[".repeat(200), "]".repeat(200)));
+        for (event, reason) in [
+            (pretty.clone(), None),
+            (pretty.replacen(":1", ":1e999", 1), Some(Reject::BadNumber)),
+            (deep.clone(), Some(Reject::TooDeep)),
+            (pretty.replacen("\"source\"", "\"sauce\"", 1), Some(Reject::MissingSource)),
+        ] {
+            assert_eq!(outcomes(&event), [reason], "{event}");
+            assert_eq!(
+                outcomes(format!("{GOOD}\n{event}\n{event}\r\n{GOOD}")),
+                [None, reason, reason, None],
+                "{event}"
+            );
+            assert_eq!(Reader::new(limits()).count(event.as_bytes()), 1);
+        }
+    }
+    // What is no JSON is one as far as it is indented.
+    let bad = Some(Reject::InvalidJson);
+    let pretty = "{\n  \"source\": \"s\",\n  \"data\": {\n    \"v\": 01\n  }\n}";
+    assert_eq!(outcomes(format!("{pretty}\n{GOOD}")), [bad, None]);
+    // Looking for where a value is closed costs the rest of the message, and is not done for ever.
+    let open = "{\"a\":\n";
+    for (times, found) in [(2, true), (3, false)] {
+        let event = GOOD.replace(',', ",\n  ");
+        let got = outcomes(format!("{}{event}", open.repeat(times)));
+        assert_eq!(got.len() == times + 1 && got[times].is_none(), found, "{times}: {got:?}");
+    }
+}
+
+#[test]
+fn lines_of_nothing_but_brackets_are_as_many_as_others() {
+    for message in [format!("x{}", "\n}".repeat(250_000)), "\n {".repeat(250_000)] {
+        let got = outcomes(&message);
+        assert!(got.len() <= 101 && got.iter().all(|reason| reason.is_some()), "{}", got.len());
+    }
 }
 
 /// Shed messages are counted as they would have been read, as far as that can be seen without reading them.

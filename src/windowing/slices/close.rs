@@ -40,10 +40,10 @@ impl Closing {
 }
 
 impl Grid {
-    /// Closes those of a window's windows whose end the watermark has reached; whether all of them have.
+    /// Closes those windows of a member whose end the watermark has reached; whether all of them have.
     pub fn close(
         &mut self,
-        window: usize,
+        at: usize,
         watermark_us: i64,
         budget: &mut Budget,
         out: &mut Vec<Closed>,
@@ -51,7 +51,6 @@ impl Grid {
         if self.next_end_us > watermark_us {
             return true;
         }
-        let Some(at) = self.members.iter().position(|member| member.window == window) else { return true };
         while let Some(start_us) = self.members[at].next_open(self.closed_us, &self.slices)
             && self.members[at].end(start_us) <= watermark_us
         {
