@@ -300,7 +300,10 @@ mod tests {
             spawner: Spawner::new(tx, Arc::new(|| {})),
         };
         let listen = "listen = \"127.0.0.1:0\"\n";
-        let config = load_text("f", &format!("[ingest]\n{listen}[http]\n{listen}")).unwrap().config;
+        let config =
+            load_text("f", &format!("[ingest]\n{listen}[http]\n{listen}[shutdown]\ntimeout = \"60s\"\n"))
+                .unwrap()
+                .config;
         let plan = Plan::new(&config, &Machine { cores: vec![], descriptors: usize::MAX });
         let started = start(&mut supervisor, &config, &plan, Passed::default(), Clock::start()).unwrap();
         assert_eq!(supervisor.wait(Some(Instant::now())).unwrap(), Wake::Reload);

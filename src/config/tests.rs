@@ -448,10 +448,10 @@ fn what_cannot_work_together_is_an_error() {
         "flumen.toml:2: ingest.listen = \"127.0.0.1:8001\": expected another address than http.listen has",
     );
     let memory = |text: &str| from_toml(&format!("[limits]\nmemory = {text}\n"));
-    assert!(memory("0").is_ok() && memory("\"16MiB\"").is_ok());
+    assert!(memory("0").is_ok() && memory("\"1MiB\"").is_ok());
     complains(
         "[limits]\nmemory = 512\n",
-        "flumen.toml:2:10: limits.memory = 512: expected 0 or a size from 16MiB to 65536GiB such as",
+        "flumen.toml:2:10: limits.memory = 512: expected 0 or a size from 1MiB to 65536GiB such as",
     );
 }
 

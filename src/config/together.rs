@@ -7,6 +7,10 @@ use super::options::by_key;
 
 /// Complains of what cannot work.
 pub(super) fn check(loading: &mut Loading) {
+    // What is wrong has its default, and a complaint about that would mislead.
+    if !loading.errors.0.is_empty() {
+        return;
+    }
     let (ingest, http) = (loading.config.ingest.listen, loading.config.http.listen);
     if !collide(ingest, http) {
         return;

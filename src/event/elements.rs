@@ -65,8 +65,8 @@ pub(super) fn depth_behind(line: &[u8], mut depth: usize) -> usize {
 }
 
 /// How many lines there are on which something begins that is not inside of what began before; brackets and strings
-/// tell.
-pub(super) fn count_lines(body: &[u8]) -> u64 {
+/// tell. `None`: not all of them are closed.
+pub(super) fn count_lines(body: &[u8]) -> Option<u64> {
     let (mut count, mut depth, mut begun, mut at) = (0, 0usize, false, 0);
     while let Some(&byte) = body.get(at) {
         match byte {
@@ -85,7 +85,8 @@ pub(super) fn count_lines(body: &[u8]) -> u64 {
         }
         at += 1;
     }
-    count
+    // A string that is not closed leads beyond the end.
+    (depth == 0 && at == body.len()).then_some(count)
 }
 
 /// The elements of a JSON array, found by strings, brackets and commas alone.

@@ -44,6 +44,11 @@ pub(super) fn parse(piece: &[u8], scratch: &mut Scratch, limits: &Limits) -> Par
     }
 }
 
+/// Whether it is JSON but for what strings hold, whatever its numbers are and however deep it is nested.
+pub(super) fn is_json(piece: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(piece).is_ok()
+}
+
 fn broken(error: &serde_json::Error) -> Rejection {
     // serde_json tells these two apart from plain syntax errors by their text only.
     let text = error.to_string();

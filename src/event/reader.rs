@@ -123,7 +123,10 @@ impl Reader {
                 }
                 n
             }
-            Shape::JsonLines => elements::count_lines(body).max(1),
+            Shape::JsonLines => {
+                let not_inner = || body.split(|&b| b == b'\n').filter(|line| !is_inner(line)).count() as u64;
+                elements::count_lines(body).unwrap_or_else(not_inner).max(1)
+            }
             Shape::MsgpackMap | Shape::MsgpackArray => {
                 let mut cursor = Cursor::new(body);
                 let announced = if shape == Shape::MsgpackMap { Ok(1) } else { cursor.array() };
@@ -291,20 +294,27 @@ impl Reader {
             let mut depth = elements::depth_behind(line, 0);
             if judged.is_broken() && depth > 0 {
                 // It may go on over the next lines: to where its bracket is closed, if that makes a value.
-                let whole = (in_vain < MOST_IN_VAIN).then(|| self.parse_over_lines(body, at)).flatten();
-                if let Some((whole, whole_end)) = whole {
+                let look = in_vain < MOST_IN_VAIN;
+                let closed = look.then(|| elements::closed_at(body, at, &mut 0)).flatten();
+                let closed_end = closed.map(|closed| line_end(body, closed));
+                if let Some(whole_end) = closed_end
+                    && let Some(whole) = self.parse_over_lines(trim(&body[at..whole_end]))
+                {
                     (judged, end) = (whole, whole_end);
                 } else {
-                    in_vain += 1;
-                    // Broken as it is, the lines inside of it belong to it; what is an event of its own does not.
+                    // Broken as it is, the lines inside of it belong to it. What is an event of its own does not,
+                    // if nobody knows where it ends.
                     while let Some(next) = body.get(end + 1..line_end(body, end + 1))
                         && depth > 0
                         && is_inner(next)
-                        && !(may_be_event(next) && matches!(self.parse(trim(next)), Parsed::Whole(Ok(()))))
+                        && !(closed.is_none()
+                            && may_be_event(next)
+                            && matches!(self.parse(trim(next)), Parsed::Whole(Ok(()))))
                     {
                         depth = elements::depth_behind(next, depth);
                         end += 1 + next.len();
                     }
+                    in_vain += u32::from(look && closed_end.is_none_or(|closed_end| closed_end > end));
                 }
             }
             out.put(trim(&body[at..end]), self.judged(judged));
@@ -312,13 +322,12 @@ impl Reader {
         }
     }
 
-    /// The value that begins at `at` and ends on a later line, and the end of that; `None`: what stands there is no
-    /// JSON.
-    fn parse_over_lines(&mut self, body: &[u8], at: usize) -> Option<(Parsed, usize)> {
-        let end = line_end(body, elements::closed_at(body, at, &mut 0)?);
-        let whole = self.parse(trim(&body[at..end]));
-        let is_json = !matches!(&whole, Parsed::Broken(rejection) if rejection.reason == Reject::InvalidJson);
-        is_json.then_some((whole, end))
+    /// A value over several lines; `None`: it is no JSON.
+    fn parse_over_lines(&mut self, piece: &[u8]) -> Option<Parsed> {
+        let whole = self.parse(piece);
+        // A number that is too large ends the reading, as nesting does, and what stands behind it is not known.
+        let is_json = !whole.is_broken() || json::is_json(piece);
+        is_json.then_some(whole)
     }
 }
 
@@ -339,7 +348,7 @@ fn line_behind(body: &[u8], at: usize) -> Option<usize> {
 
 /// Whether a line may be the inside of a pretty-printed value.
 fn is_inner(line: &[u8]) -> bool {
-    matches!(line.first(), Some(b' ' | b'\t' | b'\r' | b'}' | b']'))
+    matches!(line.first(), None | Some(b' ' | b'\t' | b'\r' | b'}' | b']'))
 }
 
 /// Whether the line is worth reading as an event of its own.

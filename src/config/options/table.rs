@@ -239,7 +239,7 @@ pub static OPTIONS: &[Opt] = &[
     ).reloadable(),
     opt(
         "limits.memory",
-        Kind::Size(16 * MIB, 64 << 40, place!(limits.memory)),
+        Kind::Size(MIB, 64 << 40, place!(limits.memory)),
         "Resident memory at which reading stops until windows have closed; clients wait. 0: three quarters of what the machine or its control group has.",
     ).or_zero().reloadable(),
     opt(

@@ -142,7 +142,7 @@ fn an_event_over_lines_is_one() {
         format!("{{\n\"source\":\"s\",\n\"type\":\"t\",\n\"data\":{{\"v\":1\n}},\n\"x\":[\n{GOOD}\n]\n}}");
     let indented = lines.replace('\n', "\n  ").replace("\n  }", "\n}");
     for pretty in [lines, indented] {
-        let deep = pretty.replace(":1", &format!(":{}{}", "[".repeat(200), "]".repeat(200)));
+        let deep = pretty.replacen(":1", &format!(":{}{}", "[".repeat(200), "]".repeat(200)), 1);
         for (event, reason) in [
             (pretty.clone(), None),
             (pretty.replacen(":1", ":1e999", 1), Some(Reject::BadNumber)),
@@ -158,10 +158,23 @@ fn an_event_over_lines_is_one() {
             assert_eq!(Reader::new(limits()).count(event.as_bytes()), 1);
         }
     }
-    // What is no JSON is one as far as it is indented.
+    // What is no JSON is one as far as it is indented, whatever stands in it, and however many there are.
     let bad = Some(Reject::InvalidJson);
-    let pretty = "{\n  \"source\": \"s\",\n  \"data\": {\n    \"v\": 01\n  }\n}";
+    let pretty = format!(
+        "{{\n  \"source\": \"s\",\n\n  \"data\": {{\n    \"v\": 01\n  }},\n  \"x\": [\n    {GOOD}\n  ]\n}}"
+    );
     assert_eq!(outcomes(format!("{pretty}\n{GOOD}")), [bad, None]);
+    let good = GOOD.replace(',', ",\n  ");
+    assert_eq!(
+        outcomes(format!("{0}\n{0}\n{0}\n{0}\n{good}\n{good}", pretty)),
+        [bad, bad, bad, bad, None, None]
+    );
+    // A line that was cut does not end where another one is closed twice.
+    let cut = data("{\"v\":1e999}").strip_suffix('}').unwrap().to_owned();
+    assert_eq!(
+        outcomes(format!("{cut}\n{GOOD}\n{GOOD}\n{GOOD}}}")),
+        [Some(Reject::BadNumber), None, None, bad]
+    );
     // Looking for where a value is closed costs the rest of the message, and is not done for ever.
     let open = "{\"a\":\n";
     for (times, found) in [(2, true), (3, false)] {
@@ -190,6 +203,8 @@ fn what_is_shed_is_counted_as_it_would_be_read() {
         format!("{GOOD}\n {GOOD}\n\t{GOOD}\r\n").into_bytes(),
         format!("{GOOD}{GOOD}\n\n{GOOD}").into_bytes(),
         b"nope\nnor [this\n".to_vec(),
+        format!("{{\"source\":\"a\"\n{GOOD}\n{GOOD}").into_bytes(),
+        format!("{{\"source\":\"a\n{GOOD}\n{GOOD}").into_bytes(),
         format!("[{GOOD},nope,{GOOD}] x").into_bytes(),
         vec![0xdd, 0xff, 0xff, 0xff, 0xff],
         vec![0xdd, 0, 0, 0],
