@@ -24,6 +24,7 @@ pub(super) fn trim(text: &[u8]) -> &[u8] {
 }
 
 /// Where the string that begins at `at` ends: its quote, or the end of all.
+#[inline]
 fn quote_end(body: &[u8], mut at: usize) -> usize {
     at += 1;
     while let Some(&inside) = body.get(at) {

@@ -291,8 +291,9 @@ impl Reader {
                 return;
             }
             let mut judged = self.parse(line);
-            let mut depth = elements::depth_behind(line, 0);
-            if judged.is_broken() && depth > 0 {
+            if judged.is_broken()
+                && let mut depth @ 1.. = elements::depth_behind(line, 0)
+            {
                 // It may go on over the next lines: to where its bracket is closed, if that makes a value.
                 let look = in_vain < MOST_IN_VAIN;
                 let closed = look.then(|| elements::closed_at(body, at, &mut 0)).flatten();

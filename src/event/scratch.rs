@@ -307,24 +307,32 @@ impl Scratch {
             return;
         }
         if self.count_member(limits).is_none() {
-            let (most, of) = (limits.members_per_event(), limits.fields_per_event);
-            return self.fail(Reject::TooManyFields, || {
-                format!(
-                    "more than {most} members, kept or not; limits.fields_per_event = {of} allows no more"
-                )
-            });
+            return self.too_many_members(limits);
         }
         if !self.path.is_empty() {
             self.path.push('.');
         }
         self.path.push_str(name);
         if self.path.len() > limits.name_size {
-            let (name, size, most) = (quote(&self.path), self.path.len(), limits.name_size);
-            return self.fail(Reject::TooLong, || {
-                format!("the name {name} has {size} bytes; limits.name_size allows {most}")
-            });
+            return self.name_too_long(limits);
         }
         self.forget_path(section);
+    }
+
+    #[cold]
+    fn too_many_members(&mut self, limits: &Limits) {
+        let (most, of) = (limits.members_per_event(), limits.fields_per_event);
+        self.fail(Reject::TooManyFields, || {
+            format!("more than {most} members, kept or not; limits.fields_per_event = {of} allows no more")
+        });
+    }
+
+    #[cold]
+    fn name_too_long(&mut self, limits: &Limits) {
+        let (name, size, most) = (quote(&self.path), self.path.len(), limits.name_size);
+        self.fail(Reject::TooLong, || {
+            format!("the name {name} has {size} bytes; limits.name_size allows {most}")
+        });
     }
 
     fn forget_path(&mut self, section: Section) {
