@@ -35,6 +35,35 @@ impl fmt::Display for ClientError {
 
 impl std::error::Error for ClientError {}
 
+/// Why a run of the generator or the load test could not be made.
+#[derive(Debug)]
+pub enum RunError {
+    /// A flag makes no sense.
+    Flag(String),
+    /// A connection failed at the start.
+    Connect(ClientError),
+    /// The system refused something.
+    System(io::Error),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(what) => f.write_str(what),
+            Self::Connect(error) => error.fmt(f),
+            Self::System(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+impl From<io::Error> for RunError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
 /// A `ws://` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {

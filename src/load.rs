@@ -19,9 +19,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use hdrhistogram::Histogram;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::client::{Client, Notice, Url};
+use crate::client::{Client, Notice, RunError, Url};
 use crate::runtime::descriptors;
-pub use args::{LoadArgs, LoadError};
+pub use args::LoadArgs;
 pub use report::Report;
 
 /// Patience with the last acks: so long without one, ns; and with all of them, besides the duration of the step, ns.
@@ -62,7 +62,7 @@ pub fn run(
     args: &LoadArgs,
     stop: &AtomicBool,
     say: &mut dyn FnMut(String) -> io::Result<()>,
-) -> Result<Vec<Report>, LoadError> {
+) -> Result<Vec<Report>, RunError> {
     args.check()?;
     let mut reports = Vec::new();
     let outcome = steps(args, stop, say, &mut reports);
@@ -79,8 +79,8 @@ fn steps(
     stop: &AtomicBool,
     say: &mut dyn FnMut(String) -> io::Result<()>,
     reports: &mut Vec<Report>,
-) -> Result<(), LoadError> {
-    let url = Url::parse(&args.url).map_err(LoadError::Connect)?.with_acks();
+) -> Result<(), RunError> {
+    let url = Url::parse(&args.url).map_err(RunError::Connect)?.with_acks();
     let one = [(args.clients, args.rate)];
     let steps: &[(u32, f64)] = if args.suite { &SUITE } else { &one };
     for (at, &(clients, rate)) in steps.iter().enumerate() {
@@ -98,7 +98,7 @@ fn steps(
         if let Some(file) = &args.hgrm {
             let file = report::numbered(file, args.suite.then_some(at + 1));
             std::fs::write(&file, report::hgrm(&latencies))
-                .map_err(|error| LoadError::Flag(format!("--hgrm {}: {error}", file.display())))?;
+                .map_err(|error| RunError::Flag(format!("--hgrm {}: {error}", file.display())))?;
         }
     }
     Ok(())
@@ -124,11 +124,11 @@ fn step(
     clients: u32,
     rate: f64,
     stop: &AtomicBool,
-) -> Result<(Report, Histogram<u64>), LoadError> {
+) -> Result<(Report, Histogram<u64>), RunError> {
     descriptors::allow(clients as usize + OWN_DESCRIPTORS)?;
     let tick_ns = (args.batch_ms * 1e6) as u64;
     let latencies =
-        Histogram::new_with_bounds(1_000, MAX_NS, 3).map_err(|error| LoadError::Flag(error.to_string()))?;
+        Histogram::new_with_bounds(1_000, MAX_NS, 3).map_err(|error| RunError::Flag(error.to_string()))?;
     let mut step = Step {
         start: Instant::now(),
         poll: Poll::new()?,
@@ -143,7 +143,7 @@ fn step(
         payload: Vec::new(),
     };
     for at in 0..clients {
-        let mut client = Client::connect(url).map_err(LoadError::Connect)?;
+        let mut client = Client::connect(url).map_err(RunError::Connect)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         let token = Token(at as usize);
         step.poll.registry().register(&mut client.stream, token, interest)?;

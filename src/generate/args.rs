@@ -1,9 +1,9 @@
-//! Flags of the generator, what a run came to, and why one could not be made.
+//! Flags of the generator, and what a run came to.
 
 use std::fmt;
 
 use super::pattern::Pattern;
-use crate::client::ClientError;
+use crate::client::RunError;
 
 /// Flags of `flumen generate`.
 #[derive(Clone, Debug, clap::Args)]
@@ -67,15 +67,15 @@ impl Default for GenerateArgs {
 
 impl GenerateArgs {
     /// Whether the flags make sense.
-    pub(super) fn check(&self) -> Result<(), GenerateError> {
+    pub(super) fn check(&self) -> Result<(), RunError> {
         let (rate, duration) = (self.rate, self.duration);
         if !(self.flat_out || rate > 0.0 && rate.is_finite()) {
-            return Err(GenerateError::Flag(format!("--rate {rate}: expected a number above 0")));
+            return Err(RunError::Flag(format!("--rate {rate}: expected a number above 0")));
         }
         if !(duration >= 0.0 && duration.is_finite()) {
             let what =
                 format!("--duration {duration}: expected a number of seconds, or 0: until it is stopped");
-            return Err(GenerateError::Flag(what));
+            return Err(RunError::Flag(what));
         }
         Ok(())
     }
@@ -120,34 +120,5 @@ impl fmt::Display for Summary {
             write!(f, "\nnotices       {} errors, {} backpressure", self.errors, self.backpressure)?;
         }
         Ok(())
-    }
-}
-
-/// Why a run could not be made.
-#[derive(Debug)]
-pub enum GenerateError {
-    /// A flag makes no sense.
-    Flag(String),
-    /// The first connection failed.
-    Connect(ClientError),
-    /// The system refused something.
-    System(std::io::Error),
-}
-
-impl fmt::Display for GenerateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag(what) => f.write_str(what),
-            Self::Connect(error) => error.fmt(f),
-            Self::System(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for GenerateError {}
-
-impl From<std::io::Error> for GenerateError {
-    fn from(error: std::io::Error) -> Self {
-        Self::System(error)
     }
 }

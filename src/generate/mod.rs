@@ -16,9 +16,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use mio::{Events, Interest, Poll, Token};
 use rand::RngExt;
 
-use crate::client::{Client, Notice, Url};
+use crate::client::{Client, Notice, RunError, Url};
 use crate::runtime::descriptors;
-pub use args::{GenerateArgs, GenerateError, Summary};
+pub use args::{GenerateArgs, Summary};
 use sources::Sources;
 
 /// Bytes queued for one connection before the generator waits for it.
@@ -61,7 +61,7 @@ struct Run<'a> {
 }
 
 /// Generates until the duration or count is reached or `stop` is set.
-pub fn run(args: &GenerateArgs, stop: &AtomicBool) -> Result<Summary, GenerateError> {
+pub fn run(args: &GenerateArgs, stop: &AtomicBool) -> Result<Summary, RunError> {
     args.check()?;
     let mut run = Run::connect(args)?;
     run.generate(stop)?;
@@ -71,8 +71,8 @@ pub fn run(args: &GenerateArgs, stop: &AtomicBool) -> Result<Summary, GenerateEr
 
 impl<'a> Run<'a> {
     /// With all connections.
-    fn connect(args: &'a GenerateArgs) -> Result<Self, GenerateError> {
-        let url = Url::parse(&args.url).map_err(GenerateError::Connect)?;
+    fn connect(args: &'a GenerateArgs) -> Result<Self, RunError> {
+        let url = Url::parse(&args.url).map_err(RunError::Connect)?;
         let url = if args.ack { url.with_acks() } else { url };
         descriptors::allow(args.connections as usize + OWN_DESCRIPTORS)?;
         let mut run = Self {
@@ -87,7 +87,7 @@ impl<'a> Run<'a> {
             args,
         };
         for at in 0..args.connections as usize {
-            let client = Client::connect(&run.url).map_err(GenerateError::Connect)?;
+            let client = Client::connect(&run.url).map_err(RunError::Connect)?;
             run.lanes.push(Lane {
                 client: None,
                 made_at: run.start,
@@ -103,7 +103,7 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
-    fn generate(&mut self, stop: &AtomicBool) -> Result<(), GenerateError> {
+    fn generate(&mut self, stop: &AtomicBool) -> Result<(), RunError> {
         let limit = self.args.count.unwrap_or(u64::MAX);
         let progress = !self.args.quiet && std::io::stderr().is_terminal();
         let mut next_line = self.start + Duration::from_secs(1);
@@ -282,7 +282,7 @@ impl<'a> Run<'a> {
     }
 
     /// Writes out what is queued, waits for acks if they were asked for, says goodbye.
-    fn finish(&mut self) -> Result<(), GenerateError> {
+    fn finish(&mut self) -> Result<(), RunError> {
         let deadline = Instant::now() + FINISH;
         let mut events = Events::with_capacity(256);
         let done = |lane: &Lane, acks: bool| {

@@ -1,9 +1,8 @@
-//! Flags of the load test, their bounds, and why a run could not be made.
+//! Flags of the load test, and their bounds.
 
-use std::fmt;
 use std::path::PathBuf;
 
-use crate::client::ClientError;
+use crate::client::RunError;
 
 /// More than any machine makes; beyond, what is due could not be counted.
 const MAX_RATE: f64 = 1e9;
@@ -47,43 +46,14 @@ pub struct LoadArgs {
 
 impl LoadArgs {
     /// Whether the flags make sense.
-    pub(super) fn check(&self) -> Result<(), LoadError> {
+    pub(super) fn check(&self) -> Result<(), RunError> {
         let bounded = |flag: &str, value: f64, good: bool, expected: &str| {
-            if good { Ok(()) } else { Err(LoadError::Flag(format!("{flag} {value}: expected {expected}"))) }
+            if good { Ok(()) } else { Err(RunError::Flag(format!("{flag} {value}: expected {expected}"))) }
         };
         let (rate, duration) = (self.rate, self.duration);
         bounded("--rate", rate, rate > 0.0 && rate <= MAX_RATE, "a number above 0, at most 1000000000")?;
         bounded("--duration", duration, duration > 0.0 && duration.is_finite(), "a number above 0")?;
         let good = BATCH_MS.contains(&self.batch_ms);
         bounded("--batch-ms", self.batch_ms, good, "a number from 0.01 to 60000")
-    }
-}
-
-/// Why a run could not be made.
-#[derive(Debug)]
-pub enum LoadError {
-    /// A flag makes no sense.
-    Flag(String),
-    /// A connection failed at the start.
-    Connect(ClientError),
-    /// The system refused something.
-    System(std::io::Error),
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag(what) => f.write_str(what),
-            Self::Connect(error) => error.fmt(f),
-            Self::System(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for LoadError {}
-
-impl From<std::io::Error> for LoadError {
-    fn from(error: std::io::Error) -> Self {
-        Self::System(error)
     }
 }

@@ -188,7 +188,7 @@ fn steps_that_were_made_are_said_though_the_next_one_fails() {
         Ok(())
     });
     server.join().unwrap();
-    assert!(matches!(error, Err(LoadError::Connect(_))), "{error:?}");
+    assert!(matches!(error, Err(RunError::Connect(_))), "{error:?}");
     let json: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!((json[0]["clients"].as_u64(), json.as_array().unwrap().len()), (Some(10), 1));
 }
