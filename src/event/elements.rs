@@ -68,26 +68,12 @@ pub(super) fn depth_behind(line: &[u8], mut depth: usize) -> usize {
 /// How many lines there are on which something begins that is not inside of what began before; brackets and strings
 /// tell. `None`: not all of them are closed.
 pub(super) fn count_lines(body: &[u8]) -> Option<u64> {
-    let (mut count, mut depth, mut begun, mut at) = (0, 0usize, false, 0);
-    while let Some(&byte) = body.get(at) {
-        match byte {
-            b'\n' if depth == 0 => begun = false,
-            _ if is_space(&byte) => {}
-            _ => {
-                count += u64::from(!begun);
-                begun = true;
-            }
-        }
-        match byte {
-            b'"' => at = quote_end(body, at),
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        at += 1;
+    let (mut count, mut depth) = (0, 0);
+    for line in body.split(|&b| b == b'\n') {
+        count += u64::from(depth == 0 && !trim(line).is_empty());
+        depth = depth_behind(line, depth);
     }
-    // A string that is not closed leads beyond the end.
-    (depth == 0 && at == body.len()).then_some(count)
+    (depth == 0).then_some(count)
 }
 
 /// The elements of a JSON array, found by strings, brackets and commas alone.

@@ -281,46 +281,54 @@ impl Reader {
                 at = next;
                 continue;
             }
-            let mut end = line_end(body, at);
-            let line = trim(&body[at..end]);
-            if line.is_empty() {
-                at = end + 1;
-                continue;
-            }
             if !out.may_go_on(&body[at..]) {
                 return;
             }
-            let mut judged = self.parse(line);
-            if judged.is_broken()
-                && let mut depth @ 1.. = elements::depth_behind(line, 0)
-            {
-                // It may go on over the next lines: to where its bracket is closed, if that makes a value.
-                let look = in_vain < MOST_IN_VAIN;
-                let closed = look.then(|| elements::closed_at(body, at, &mut 0)).flatten();
-                let closed_end = closed.map(|closed| line_end(body, closed));
-                if let Some(whole_end) = closed_end
-                    && let Some(whole) = self.parse_over_lines(trim(&body[at..whole_end]))
-                {
-                    (judged, end) = (whole, whole_end);
-                } else {
-                    // Broken as it is, the lines inside of it belong to it. What is an event of its own does not,
-                    // if nobody knows where it ends.
-                    while let Some(next) = body.get(end + 1..line_end(body, end + 1))
-                        && depth > 0
-                        && is_inner(next)
-                        && !(closed.is_none()
-                            && may_be_event(next)
-                            && matches!(self.parse(trim(next)), Parsed::Whole(Ok(()))))
-                    {
-                        depth = elements::depth_behind(next, depth);
-                        end += 1 + next.len();
-                    }
-                    in_vain += u32::from(look && closed_end.is_none_or(|closed_end| closed_end > end));
-                }
+            let mut end = line_end(body, at);
+            let mut judged = self.parse(trim(&body[at..end]));
+            if judged.is_broken() {
+                (judged, end) = self.go_on(body, at, end, judged, &mut in_vain);
             }
             out.put(trim(&body[at..end]), self.judged(judged));
             at = end + 1;
         }
+    }
+
+    /// A line that is broken by itself may go on over the next ones: to where its bracket is closed, if that makes a
+    /// value; else over those that are inside of it. What has been read then, and where it ends.
+    fn go_on(
+        &mut self,
+        body: &[u8],
+        at: usize,
+        mut end: usize,
+        broken: Parsed,
+        in_vain: &mut u32,
+    ) -> (Parsed, usize) {
+        let mut depth = elements::depth_behind(&body[at..end], 0);
+        if depth == 0 {
+            return (broken, end);
+        }
+        let look = *in_vain < MOST_IN_VAIN;
+        let closed = look.then(|| elements::closed_at(body, at, &mut 0)).flatten();
+        let closed_end = closed.map(|closed| line_end(body, closed));
+        if let Some(whole_end) = closed_end
+            && let Some(whole) = self.parse_over_lines(trim(&body[at..whole_end]))
+        {
+            return (whole, whole_end);
+        }
+        // What is an event of its own is not inside, if nobody knows where that ends.
+        while let Some(next) = body.get(end + 1..line_end(body, end + 1))
+            && depth > 0
+            && is_inner(next)
+            && !(closed.is_none()
+                && may_be_event(next)
+                && matches!(self.parse(trim(next)), Parsed::Whole(Ok(()))))
+        {
+            depth = elements::depth_behind(next, depth);
+            end += 1 + next.len();
+        }
+        *in_vain += u32::from(look && closed_end.is_none_or(|closed_end| closed_end > end));
+        (broken, end)
     }
 
     /// A value over several lines; `None`: it is no JSON.
